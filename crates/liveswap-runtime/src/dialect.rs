@@ -1,0 +1,123 @@
+//! What a compiler's output adds to the module protocol.
+//!
+//! The run-time identifies symbols by module and name. A compiler whose names change between builds,
+//! whose collector needs certain procs, or whose libraries disagree about an owner says so here.
+
+use crate::Name;
+use crate::image::Note;
+use crate::registry::{GlobalId, ProcId};
+
+/// A symbol that the run-time knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SymbolId {
+    /// A proc.
+    Proc(ProcId),
+    /// A global.
+    Global(GlobalId),
+}
+
+/// A symbol of a module that is about to be replaced.
+#[derive(Clone, Debug)]
+pub struct KnownSymbol {
+    /// Its identity in the run-time.
+    pub id: SymbolId,
+    /// The name by which the images before the reload know it.
+    pub name: Name,
+    /// It was removed by an earlier reload and its name may mean something else by now.
+    pub parked: bool,
+}
+
+/// A module that is about to be replaced.
+#[derive(Clone, Debug)]
+pub struct ChangedModule {
+    /// The module.
+    pub module: Name,
+    /// What was noted of the image that runs now.
+    pub old: Option<Note>,
+    /// What was noted of the image that replaces it.
+    pub new: Option<Note>,
+    /// The symbols registered under the module's name, in the order of their first registration.
+    pub symbols: Vec<KnownSymbol>,
+}
+
+/// A proc that keeps its old code for whoever holds its address. Its name, if it is registered again,
+/// means a new proc.
+#[derive(Clone, Debug)]
+pub struct Detached {
+    /// The old proc.
+    pub proc: ProcId,
+    /// Name of the new proc that takes its place for the main program, which asks by the old name.
+    pub successor: Option<Name>,
+}
+
+/// Which old symbol a new name means.
+#[derive(Clone, Debug, Default)]
+pub struct SymbolPlan {
+    /// The symbol goes on under this name.
+    pub renamed: Vec<(SymbolId, Name)>,
+    /// Procs that keep their old code for whoever holds their address.
+    pub detached: Vec<Detached>,
+    /// Symbols that are gone although their name goes on, for another symbol.
+    pub removed: Vec<SymbolId>,
+    /// Modules (by index) whose new names cannot be known ahead: the n-th registration of an
+    /// identity takes the n-th old symbol of that identity.
+    pub by_order: Vec<usize>,
+    /// How many procs the run-time does not know yet, as far as can be told.
+    pub new_procs: usize,
+}
+
+/// What becomes of a proc whose module no longer registers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RemovedProc {
+    /// A call ends the process with a message.
+    Gone,
+    /// It keeps its old code, whose image then stays mapped.
+    KeepsOldCode,
+}
+
+/// What a compiler's output adds to the module protocol. The defaults add nothing.
+pub trait Dialect: Send + Sync + 'static {
+    /// Looks at a module's file before it is loaded. `replaces` tells whether an image of the module
+    /// runs already.
+    fn examine(&self, _module: &Name, _file: &[u8], _replaces: bool) -> Option<Note> {
+        None
+    }
+
+    /// Decides which old symbols the new names mean. `added` are notes of modules that are new.
+    fn match_symbols(&self, _changed: &[ChangedModule], _added: &[Note]) -> SymbolPlan {
+        SymbolPlan::default()
+    }
+
+    /// The part of a name that does not change from build to build.
+    fn identity(&self, name: &[u8]) -> Vec<u8> {
+        name.to_vec()
+    }
+
+    /// Decides what becomes of a removed proc; `note` is that of the image that holds its code.
+    fn removed_proc(&self, _name: &Name, _note: Option<&Note>) -> RemovedProc {
+        RemovedProc::Gone
+    }
+
+    /// Whether living data may go on referring to a global that no module registers any more, so
+    /// that it must stay, and be the same if it returns.
+    fn keeps_global(&self, _name: &[u8]) -> bool {
+        false
+    }
+
+    /// Whether a global of this name is the system module's, also when another module claims it.
+    fn is_global_of_system(&self, _name: &[u8]) -> bool {
+        false
+    }
+
+    /// A handler with this environment is held by the run-time from now on.
+    fn handler_added(&self, _environment: usize) {}
+
+    /// A handler with this environment is no longer held.
+    fn handler_dropped(&self, _environment: usize) {}
+}
+
+/// Names are stable and nothing is added: C, and whoever speaks the protocol by hand.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Plain;
+
+impl Dialect for Plain {}

@@ -1,0 +1,345 @@
+//! Globals: zeroed storage at a permanent address, initialised by whoever registers it first.
+
+use super::{Buried, Caller, ModuleId, Phase, Registry};
+use crate::dialect::{Dialect, SymbolId};
+use crate::error::Error;
+use crate::image::{ImageId, MAIN_PROGRAM};
+use crate::storage::Storage;
+use crate::{CodeAddress, Name};
+use std::ptr::NonNull;
+
+/// A global that the run-time knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GlobalId(pub(crate) u32);
+
+/// A function that shows the collector what a global refers to.
+pub(crate) type GlobalMarker = unsafe extern "C-unwind" fn();
+
+/// Room that is handed out for a global that is asked for before it is registered (modules that
+/// import each other): its size is not known yet.
+const ROOM_AHEAD: usize = 4096;
+
+/// One module that registers the global.
+#[derive(Debug)]
+pub(crate) struct GlobalRegistration {
+    pub(super) by: Option<ModuleId>,
+    pub(super) pass: u64,
+    pub(super) phase: Phase,
+    pub(crate) marker: Option<GlobalMarker>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Global {
+    pub(super) module: ModuleId,
+    pub(super) name: Name,
+    pub(super) storage: Storage,
+    /// Size in bytes; `None` until it is registered.
+    pub(super) size: Option<usize>,
+    pub(crate) registrations: Vec<GlobalRegistration>,
+    /// Storage of the same global at other sizes, for globals that living data may refer to.
+    former: Vec<(usize, Storage)>,
+    /// Sorted: the images that were told the address.
+    pub(super) holders: Vec<ImageId>,
+    born: u64,
+}
+
+/// What a registration came to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Registered {
+    pub(crate) address: NonNull<u8>,
+    /// The caller has to initialise it.
+    pub(crate) first: bool,
+    /// It had another size before, in bytes.
+    pub(crate) resized_from: Option<usize>,
+}
+
+impl Registry {
+    /// Registers a global of `size` bytes.
+    pub(crate) fn register_global(
+        &mut self,
+        dialect: &dyn Dialect,
+        module: &[u8],
+        name: &[u8],
+        size: isize,
+        marker: Option<GlobalMarker>,
+    ) -> Result<Registered, Error> {
+        let caller = self.caller();
+        let module = self.module_id(module);
+        let no_memory = |registry: &Registry, cause: String| Error::GlobalMemory {
+            global: Name::new(name),
+            module: registry.module(module).name.clone(),
+            size,
+            cause,
+        };
+        if let Some(id) = self.global_of_system(dialect, caller, module, name)
+            && let Some(global) = self.globals[id.0 as usize].as_mut()
+        {
+            // Whoever declares it for itself may know it by another type, but not by a larger one.
+            if usize::try_from(size).is_ok_and(|size| global.size.is_some_and(|has| size <= has)) {
+                hold(global, false, caller);
+                let address = global.storage.address();
+                return Ok(Registered {
+                    address,
+                    first: false,
+                    resized_from: None,
+                });
+            }
+        }
+        let bytes =
+            usize::try_from(size).map_err(|_| no_memory(self, "negative size".to_owned()))?;
+        let found = self.find_global(caller, module, name).or_else(|| {
+            match self.claim_by_order(dialect, module, name) {
+                Some(SymbolId::Global(id)) => {
+                    self.set_global_name(id, Name::new(name));
+                    Some(id)
+                }
+                _ => None,
+            }
+        });
+        let id = match found {
+            Some(id) => id,
+            None => {
+                let storage =
+                    Storage::new(bytes).map_err(|error| no_memory(self, error.to_string()))?;
+                self.new_global(module, Name::new(name), storage)
+            }
+        };
+        let kept = dialect.keeps_global(name);
+        let Some(global) = self.globals[id.0 as usize].as_mut() else {
+            return Err(no_memory(self, "it was removed".to_owned()));
+        };
+        let mut first = global.registrations.is_empty();
+        let mut resized_from = None;
+        let fits_ahead = global.size.is_none() && found.is_some() && bytes <= ROOM_AHEAD;
+        if found.is_some() && global.size != Some(bytes) && !fits_ahead {
+            let fresh = match global.former.iter().position(|(size, _)| *size == bytes) {
+                Some(at) if kept => global.former.swap_remove(at).1,
+                _ => match Storage::new(bytes) {
+                    Ok(fresh) => fresh,
+                    Err(error) => return Err(no_memory(self, error.to_string())),
+                },
+            };
+            let old = std::mem::replace(&mut global.storage, fresh);
+            let holders = std::mem::take(&mut global.holders);
+            resized_from = if kept { None } else { global.size };
+            match (kept, global.size) {
+                (true, Some(size)) => global.former.push((size, old)),
+                _ => self.buried.push(Buried {
+                    _storage: old,
+                    holders,
+                }),
+            }
+            global.registrations.clear();
+            first = true;
+        }
+        global.size = Some(bytes);
+        let now = GlobalRegistration {
+            by: caller.module,
+            pass: self.generation,
+            phase: caller.phase,
+            marker,
+        };
+        let old_marker = match global.registrations.iter_mut().find(|one| one.by == now.by) {
+            Some(one) => {
+                let old = one.marker;
+                *one = now;
+                old
+            }
+            None => {
+                global.registrations.push(now);
+                None
+            }
+        };
+        if old_marker.map(|marker| marker as usize) != marker.map(|marker| marker as usize) {
+            self.roots_version += 1;
+        }
+        hold(global, kept, caller);
+        Ok(Registered {
+            address: global.storage.address(),
+            first,
+            resized_from,
+        })
+    }
+
+    /// The address of a global. One that is not registered yet gets room ahead of it.
+    pub(crate) fn get_global(
+        &mut self,
+        dialect: &dyn Dialect,
+        module: &[u8],
+        name: &[u8],
+    ) -> Result<NonNull<u8>, Error> {
+        let caller = self.caller();
+        let module = self.module_id(module);
+        let of_system = self.global_of_system(dialect, caller, module, name);
+        let id = match of_system.or_else(|| self.find_global(caller, module, name)) {
+            Some(id) => id,
+            None => {
+                let storage = Storage::new(ROOM_AHEAD).map_err(|error| Error::GlobalMemory {
+                    global: Name::new(name),
+                    module: self.module(module).name.clone(),
+                    size: ROOM_AHEAD as isize,
+                    cause: error.to_string(),
+                })?;
+                self.new_global(module, Name::new(name), storage)
+            }
+        };
+        let kept = dialect.keeps_global(name);
+        let Some(global) = self.globals[id.0 as usize].as_mut() else {
+            return Err(Error::Order("a global was removed while it was asked for"));
+        };
+        hold(global, kept, caller);
+        Ok(global.storage.address())
+    }
+
+    /// The system module's global of this name, if it stands for that of another module.
+    fn global_of_system(
+        &self,
+        dialect: &dyn Dialect,
+        caller: Caller,
+        module: ModuleId,
+        name: &[u8],
+    ) -> Option<GlobalId> {
+        let system = self.system.filter(|system| *system != module)?;
+        dialect
+            .is_global_of_system(name)
+            .then(|| self.find_global(caller, system, name))?
+    }
+
+    fn find_global(&self, caller: Caller, module: ModuleId, name: &[u8]) -> Option<GlobalId> {
+        if self.sees_as_root(caller)
+            && let Some(SymbolId::Global(id)) = self.root_view.get(&(module, Name::new(name)))
+            && self.globals[id.0 as usize].is_some()
+        {
+            return Some(*id);
+        }
+        let hash = self.hash(name);
+        let table = &self.modules[module.0 as usize].globals;
+        table.find(hash, |id| self.is_named(*id, name)).copied()
+    }
+
+    fn is_named(&self, id: GlobalId, name: &[u8]) -> bool {
+        self.globals[id.0 as usize]
+            .as_ref()
+            .is_some_and(|global| *global.name == *name)
+    }
+
+    fn new_global(&mut self, module: ModuleId, name: Name, storage: Storage) -> GlobalId {
+        let id = GlobalId(self.globals.len() as u32);
+        self.globals.push(Some(Global {
+            module,
+            name,
+            storage,
+            size: None,
+            registrations: Vec::new(),
+            former: Vec::new(),
+            holders: Vec::new(),
+            born: self.generation,
+        }));
+        self.insert_global(module, id);
+        id
+    }
+
+    fn insert_global(&mut self, module: ModuleId, id: GlobalId) {
+        let (hasher, globals) = (&self.hasher, &self.globals);
+        let hash_of = |id: &GlobalId| {
+            let name = globals[id.0 as usize]
+                .as_ref()
+                .map_or(&[][..], |global| &*global.name);
+            std::hash::BuildHasher::hash_one(hasher, name)
+        };
+        self.modules[module.0 as usize]
+            .globals
+            .insert_unique(hash_of(&id), id, hash_of);
+    }
+
+    /// Takes a global out of its module's table.
+    pub(super) fn unlist_global(&mut self, id: GlobalId) {
+        let Some((module, name, born)) = self.globals[id.0 as usize]
+            .as_ref()
+            .map(|global| (global.module, global.name.clone(), global.born))
+        else {
+            return;
+        };
+        let hash = self.hash(&name);
+        if let Ok(entry) = self.modules[module.0 as usize]
+            .globals
+            .find_entry(hash, |other| *other == id)
+        {
+            entry.remove();
+        }
+        if born == 0 {
+            self.root_view
+                .entry((module, name))
+                .or_insert(SymbolId::Global(id));
+        }
+    }
+
+    pub(super) fn set_global_name(&mut self, id: GlobalId, name: Name) {
+        self.unlist_global(id);
+        let Some(global) = self.globals[id.0 as usize].as_mut() else {
+            return;
+        };
+        global.name = name;
+        let module = global.module;
+        self.insert_global(module, id);
+    }
+
+    /// Forgets a global; its memory stays for the images that know the address.
+    pub(super) fn remove_global(&mut self, id: GlobalId) {
+        self.unlist_global(id);
+        if let Some(global) = self.globals[id.0 as usize].take() {
+            self.root_view
+                .retain(|_, symbol| *symbol != SymbolId::Global(id));
+            self.buried.push(Buried {
+                _storage: global.storage,
+                holders: global.holders,
+            });
+        }
+    }
+
+    /// Frees the memory of removed globals that no mapped image can know.
+    pub(crate) fn free_buried(&mut self) {
+        if self.buried.is_empty() {
+            return;
+        }
+        let mut mapped: Vec<ImageId> = self
+            .modules
+            .iter()
+            .filter_map(|module| module.image.as_ref())
+            .chain(self.retired.iter().map(|retired| &retired.image))
+            .map(|image| image.id)
+            .collect();
+        mapped.push(MAIN_PROGRAM);
+        mapped.sort_unstable();
+        self.buried.retain(|buried| {
+            buried
+                .holders
+                .iter()
+                .any(|id| mapped.binary_search(id).is_ok())
+        });
+    }
+
+    /// Forgets images that were closed.
+    pub(crate) fn forget_images(&mut self, closed: &[ImageId]) {
+        for global in self
+            .globals
+            .iter_mut()
+            .flatten()
+            .filter(|global| !global.holders.is_empty())
+        {
+            global.holders.retain(|holder| !closed.contains(holder));
+        }
+    }
+}
+
+/// Notes that the caller knows the global's address. Globals that are kept anyway need no note.
+fn hold(global: &mut Global, kept: bool, caller: Caller) {
+    if !kept && let Err(at) = global.holders.binary_search(&caller.image) {
+        global.holders.insert(at, caller.image);
+    }
+}
+
+/// The address of a marker's code.
+pub(super) fn marker_address(marker: GlobalMarker) -> CodeAddress {
+    CodeAddress(marker as usize)
+}

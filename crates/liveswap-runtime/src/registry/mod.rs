@@ -1,0 +1,285 @@
+//! What the run-time knows: modules, procs, globals, handlers. Pure bookkeeping under one lock; no
+//! code of a module ever runs from here.
+
+mod clean;
+mod globals;
+mod procs;
+mod rename;
+
+use std::sync::Arc;
+
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use std::hash::BuildHasher;
+
+pub(crate) use clean::Scope;
+pub use globals::GlobalId;
+pub(crate) use globals::{Global, GlobalMarker, Registered};
+pub use procs::ProcId;
+pub(crate) use procs::{Proc, ProcState};
+
+use crate::dialect::SymbolId;
+use crate::image::{HandlerFn, Image, ImageId, MAIN_PROGRAM};
+use crate::slots::SlotTable;
+use crate::storage::Storage;
+use crate::{Name, Settings, sys};
+
+/// Index of a module; modules are never forgotten, because their slots are permanent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ModuleId(pub(crate) u32);
+
+/// The pass of the protocol in which a symbol was registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Outside of all passes: by the running program.
+    Outside,
+    /// `HcrInit000` and `HcrCreateTypeInfos`: run for new and changed modules.
+    TypeInfos,
+    /// `DatInit000`: run for all modules every time.
+    DatInit,
+    /// `Init000`: run for new and changed modules, and for the system module every time.
+    Init,
+}
+
+/// Who registers or asks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller {
+    /// The module whose code runs, if a pass is under way on this thread.
+    pub(crate) module: Option<ModuleId>,
+    pub(crate) phase: Phase,
+    pub(crate) image: ImageId,
+    /// Generation in which that image was loaded.
+    pub(crate) loaded: u64,
+}
+
+/// A before- or after-handler.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Handler {
+    pub(crate) before: bool,
+    pub(crate) call: HandlerFn,
+}
+
+/// A module and what is registered under its name.
+#[derive(Debug)]
+pub(crate) struct Module {
+    pub(crate) name: Name,
+    procs: HashTable<ProcId>,
+    globals: HashTable<GlobalId>,
+    /// Procs that were removed and whose names mean other procs now.
+    parked: Vec<ProcId>,
+    /// Set while new names of this module can only be matched by order: the old symbols by identity.
+    by_order: Option<HashMap<Vec<u8>, std::collections::VecDeque<SymbolId>>>,
+    pub(crate) imports: Arc<[Name]>,
+    pub(crate) image: Option<Arc<Image>>,
+    /// Generation in which `image` was loaded.
+    pub(crate) loaded: u64,
+    /// Generation in which the module was last reached from the root.
+    pub(crate) seen: u64,
+    /// Its `Init000` has not run to its end yet.
+    pub(crate) uninitialised: bool,
+    pub(crate) handlers: Vec<Handler>,
+}
+
+/// An image that was replaced or whose module was removed.
+#[derive(Debug)]
+pub(crate) struct Retired {
+    pub(crate) module: ModuleId,
+    pub(crate) image: Arc<Image>,
+}
+
+/// Memory of a removed global, kept for the images that know its address.
+#[derive(Debug)]
+struct Buried {
+    _storage: Storage,
+    holders: Vec<ImageId>,
+}
+
+/// Where a pass stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Context {
+    pub(crate) thread: usize,
+    pub(crate) module: Option<ModuleId>,
+    pub(crate) phase: Phase,
+}
+
+pub(crate) struct Registry {
+    pub(crate) settings: Settings,
+    modules: Vec<Module>,
+    by_name: HashTable<ModuleId>,
+    /// Consecutive calls are mostly about the same module.
+    latest: ModuleId,
+    procs: Vec<Proc>,
+    globals: Vec<Option<Global>>,
+    hasher: DefaultHashBuilder,
+    pub(crate) slots: Option<SlotTable>,
+    /// The names that the main program was built with, where they mean something else by now.
+    root_view: HashMap<(ModuleId, Name), SymbolId>,
+    pub(crate) by_hash: HashMap<Name, ModuleId>,
+    pub(crate) generation: u64,
+    pub(crate) root: Option<ModuleId>,
+    pub(crate) system: Option<ModuleId>,
+    pub(crate) context: Option<Context>,
+    pub(crate) retired: Vec<Retired>,
+    buried: Vec<Buried>,
+    /// Grows whenever the collector's roots change.
+    pub(crate) roots_version: u64,
+}
+
+impl Registry {
+    pub(crate) fn new(settings: Settings) -> Registry {
+        Registry {
+            settings,
+            modules: Vec::new(),
+            by_name: HashTable::new(),
+            latest: ModuleId(0),
+            procs: Vec::new(),
+            globals: Vec::new(),
+            hasher: DefaultHashBuilder::default(),
+            slots: None,
+            root_view: HashMap::new(),
+            by_hash: HashMap::new(),
+            generation: 0,
+            root: None,
+            system: None,
+            context: None,
+            retired: Vec::new(),
+            buried: Vec::new(),
+            roots_version: 0,
+        }
+    }
+
+    fn hash(&self, name: &[u8]) -> u64 {
+        self.hasher.hash_one(name)
+    }
+
+    /// The module of this name, new if need be.
+    pub(crate) fn module_id(&mut self, name: &[u8]) -> ModuleId {
+        if self
+            .modules
+            .get(self.latest.0 as usize)
+            .is_some_and(|module| *module.name == *name)
+        {
+            return self.latest;
+        }
+        let id = self
+            .find_module(name)
+            .unwrap_or_else(|| self.add_module(name));
+        self.latest = id;
+        id
+    }
+
+    /// The module of this name, if it is known.
+    pub(crate) fn find_module(&self, name: &[u8]) -> Option<ModuleId> {
+        let hash = self.hash(name);
+        self.by_name
+            .find(hash, |id| *self.modules[id.0 as usize].name == *name)
+            .copied()
+    }
+
+    fn add_module(&mut self, name: &[u8]) -> ModuleId {
+        let id = ModuleId(self.modules.len() as u32);
+        self.modules.push(Module {
+            name: Name::new(name),
+            procs: HashTable::new(),
+            globals: HashTable::new(),
+            parked: Vec::new(),
+            by_order: None,
+            imports: Arc::from([]),
+            image: None,
+            loaded: 0,
+            seen: 0,
+            uninitialised: false,
+            handlers: Vec::new(),
+        });
+        let (hasher, modules) = (&self.hasher, &self.modules);
+        self.by_name.insert_unique(hasher.hash_one(name), id, |id| {
+            hasher.hash_one(&*modules[id.0 as usize].name)
+        });
+        id
+    }
+
+    pub(crate) fn module(&self, id: ModuleId) -> &Module {
+        &self.modules[id.0 as usize]
+    }
+
+    pub(crate) fn module_mut(&mut self, id: ModuleId) -> &mut Module {
+        &mut self.modules[id.0 as usize]
+    }
+
+    /// All modules that have an image.
+    pub(crate) fn loaded_modules(&self) -> impl Iterator<Item = ModuleId> {
+        (0u32..)
+            .zip(&self.modules)
+            .filter(|(_, module)| module.image.is_some())
+            .map(|(n, _)| ModuleId(n))
+    }
+
+    /// Who is calling: the module of the pass under way on this thread, otherwise the main program.
+    pub(crate) fn caller(&self) -> Caller {
+        let outside = Caller {
+            module: None,
+            phase: Phase::Outside,
+            image: MAIN_PROGRAM,
+            loaded: self.generation,
+        };
+        let Some(context) = self.context else {
+            return outside;
+        };
+        if context.phase == Phase::Outside || context.thread != sys::process::thread_id() {
+            return outside;
+        }
+        let module = context.module.map(|id| self.module(id));
+        Caller {
+            module: context.module,
+            phase: context.phase,
+            image: module
+                .and_then(|module| module.image.as_ref())
+                .map_or(MAIN_PROGRAM, |i| i.id),
+            loaded: module.map_or(0, |module| module.loaded),
+        }
+    }
+
+    /// Whether the caller's names are those of the first build: the main program is never reloaded.
+    fn sees_as_root(&self, caller: Caller) -> bool {
+        !self.root_view.is_empty() && (caller.module.is_none() || caller.module == self.root)
+    }
+
+    /// The image that holds an address, among those that are mapped.
+    fn image_at(&self, address: crate::CodeAddress) -> Option<&Arc<Image>> {
+        self.modules
+            .iter()
+            .filter_map(|module| module.image.as_ref())
+            .chain(self.retired.iter().map(|retired| &retired.image))
+            .find(|image| image.contains(address))
+    }
+
+    /// Registers a handler for the module whose `Init000` runs, otherwise for the root.
+    pub(crate) fn add_handler(&mut self, handler: Handler) {
+        let caller = self.caller();
+        let owner = match caller.phase {
+            Phase::Init => caller.module,
+            _ => None,
+        };
+        if let Some(owner) = owner.or(self.root) {
+            self.module_mut(owner).handlers.push(handler);
+            self.roots_version += 1;
+        }
+    }
+
+    /// The collector's roots: markers of globals, and environments of handlers.
+    pub(crate) fn roots(&self) -> (Vec<GlobalMarker>, Vec<usize>) {
+        let markers = self
+            .globals
+            .iter()
+            .flatten()
+            .flat_map(|global| global.registrations.iter().filter_map(|one| one.marker))
+            .collect();
+        let environments = self
+            .modules
+            .iter()
+            .flat_map(|module| &module.handlers)
+            .map(|handler| handler.call.environment as usize)
+            .filter(|environment| *environment != 0)
+            .collect();
+        (markers, environments)
+    }
+}

@@ -1,0 +1,287 @@
+//! Procs: a permanent slot each, and the rules by which registrations decide its target.
+
+use super::{Caller, ModuleId, Phase, Registry};
+use crate::dialect::{Dialect, SymbolId};
+use crate::error::Error;
+use crate::slots::{SlotError, SlotIndex, SlotTable};
+use crate::{CodeAddress, Name};
+
+/// A proc that the run-time knows, for the life of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProcId(pub(crate) u32);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProcState {
+    /// Asked for, not registered yet.
+    Pending,
+    Live,
+    /// Removed, but its old code may still be called.
+    KeepsOldCode,
+    Gone,
+}
+
+/// One registration: who says that the proc's code is at `target`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Registration {
+    target: CodeAddress,
+    pub(super) by: Option<ModuleId>,
+    /// Generation in which the registering image was loaded.
+    loaded: u64,
+    /// Generation in which the registration was made.
+    pub(super) pass: u64,
+    pub(super) phase: Phase,
+}
+
+#[derive(Debug)]
+pub(crate) struct Proc {
+    pub(super) module: ModuleId,
+    pub(super) name: Name,
+    pub(super) slot: SlotIndex,
+    /// Slots that were handed out before it was known that they mean this proc.
+    pub(super) aliases: Vec<SlotIndex>,
+    pub(super) state: ProcState,
+    /// Where the slot leads now, if anywhere.
+    pub(super) target: Option<CodeAddress>,
+    /// The registration that decides the target.
+    pub(super) best: Option<Registration>,
+    /// The best of the current pass, where an older pass still decides.
+    pub(super) candidate: Option<Registration>,
+    born: u64,
+}
+
+impl Proc {
+    /// Points the slot to `target`, or to the stub if there is none.
+    pub(super) fn publish(&mut self, slots: &SlotTable, target: Option<CodeAddress>, gone: u64) {
+        self.target = target;
+        for slot in std::iter::once(self.slot).chain(self.aliases.iter().copied()) {
+            match target {
+                Some(target) => slots.publish(slot, target),
+                None => slots.retire(slot, gone),
+            }
+        }
+    }
+}
+
+impl Registry {
+    /// Registers `target` as the code of a proc and returns the proc's permanent address.
+    pub(crate) fn register_proc(
+        &mut self,
+        dialect: &dyn Dialect,
+        module: &[u8],
+        name: &[u8],
+        target: CodeAddress,
+    ) -> Result<CodeAddress, Error> {
+        let caller = self.caller();
+        let module = self.module_id(module);
+        let id = match self.find_proc(caller, module, name) {
+            Some(id) => self.claim_for(dialect, module, name, id),
+            None => match self.claim_by_order(dialect, module, name) {
+                Some(SymbolId::Proc(id)) => {
+                    self.set_proc_name(id, Name::new(name));
+                    id
+                }
+                _ => self.new_proc(module, name)?,
+            },
+        };
+        let slot = self.procs[id.0 as usize].slot;
+        let address = self.slot_table()?.address(slot);
+        if target.0 != 0 {
+            self.apply_registration(id, caller, target);
+        }
+        Ok(address)
+    }
+
+    /// The permanent address of a proc, which may be registered later.
+    pub(crate) fn get_proc(&mut self, module: &[u8], name: &[u8]) -> Result<CodeAddress, Error> {
+        let caller = self.caller();
+        let module = self.module_id(module);
+        let id = match self.find_proc(caller, module, name) {
+            Some(id) => id,
+            None => self.new_proc(module, name)?,
+        };
+        let slot = self.procs[id.0 as usize].slot;
+        Ok(self.slot_table()?.address(slot))
+    }
+
+    fn apply_registration(&mut self, id: ProcId, caller: Caller, target: CodeAddress) {
+        let new = Registration {
+            target,
+            by: caller.module,
+            loaded: caller.loaded,
+            pass: self.generation,
+            phase: caller.phase,
+        };
+        let Some(slots) = &self.slots else { return };
+        let proc = &mut self.procs[id.0 as usize];
+        // Several modules may carry a copy of the same inline proc, and all of them register it at
+        // every reload: the copy in the newest image counts, whatever the order.
+        let decides = match &proc.best {
+            None => true,
+            Some(best) => {
+                caller.phase == Phase::Outside || best.by == new.by || new.loaded >= best.loaded
+            }
+        };
+        if decides {
+            proc.best = Some(new);
+            proc.state = ProcState::Live;
+            proc.publish(slots, Some(target), 0);
+        } else if proc
+            .candidate
+            .is_none_or(|other| new.loaded >= other.loaded)
+        {
+            proc.candidate = Some(new);
+        }
+    }
+
+    /// The target of a registration becomes the proc's.
+    pub(super) fn decide(&mut self, id: ProcId, registration: Registration) {
+        if let Some(slots) = &self.slots {
+            let proc = &mut self.procs[id.0 as usize];
+            proc.best = Some(registration);
+            proc.state = ProcState::Live;
+            proc.publish(slots, Some(registration.target), 0);
+        }
+    }
+
+    pub(super) fn find_proc(
+        &self,
+        caller: Caller,
+        module: ModuleId,
+        name: &[u8],
+    ) -> Option<ProcId> {
+        if self.sees_as_root(caller)
+            && let Some(SymbolId::Proc(id)) = self.root_view.get(&(module, Name::new(name)))
+        {
+            return Some(*id);
+        }
+        self.listed_proc(module, name)
+    }
+
+    /// The proc that the newest images mean by this name.
+    pub(super) fn listed_proc(&self, module: ModuleId, name: &[u8]) -> Option<ProcId> {
+        let hash = self.hash(name);
+        let table = &self.modules[module.0 as usize].procs;
+        table
+            .find(hash, |id| *self.procs[id.0 as usize].name == *name)
+            .copied()
+    }
+
+    pub(super) fn new_proc(&mut self, module: ModuleId, name: &[u8]) -> Result<ProcId, Error> {
+        let name = Name::new(name);
+        let owner = self.modules[module.0 as usize].name.clone();
+        let mb = self.settings.slot_table_mb;
+        let slots = self.slot_table()?;
+        let slot = slots.allocate(&owner, &name).map_err(|error| match error {
+            SlotError::Full => Error::SlotsFull {
+                slots: slots.capacity(),
+                mb,
+                proc: name.clone(),
+                module: owner,
+            },
+            SlotError::Memory(error) => Error::SlotMemory(error.to_string()),
+        })?;
+        let id = ProcId(self.procs.len() as u32);
+        self.procs.push(Proc {
+            module,
+            name: name.clone(),
+            slot,
+            aliases: Vec::new(),
+            state: ProcState::Pending,
+            target: None,
+            best: None,
+            candidate: None,
+            born: self.generation,
+        });
+        self.insert_proc(module, id);
+        Ok(id)
+    }
+
+    pub(super) fn insert_proc(&mut self, module: ModuleId, id: ProcId) {
+        let (hasher, procs) = (&self.hasher, &self.procs);
+        let hash_of =
+            |id: &ProcId| std::hash::BuildHasher::hash_one(hasher, &*procs[id.0 as usize].name);
+        self.modules[module.0 as usize]
+            .procs
+            .insert_unique(hash_of(&id), id, hash_of);
+    }
+
+    /// Takes a proc out of its module's table, if it is there under its name.
+    pub(super) fn unlist_proc(&mut self, id: ProcId) {
+        let (module, name) = {
+            let proc = &self.procs[id.0 as usize];
+            (proc.module, proc.name.clone())
+        };
+        let hash = self.hash(&name);
+        if let Ok(entry) = self.modules[module.0 as usize]
+            .procs
+            .find_entry(hash, |other| *other == id)
+        {
+            entry.remove();
+        }
+        self.modules[module.0 as usize]
+            .parked
+            .retain(|other| *other != id);
+        if self.procs[id.0 as usize].born == 0 {
+            self.root_view
+                .entry((module, name))
+                .or_insert(SymbolId::Proc(id));
+        }
+    }
+
+    pub(super) fn set_proc_name(&mut self, id: ProcId, name: Name) {
+        self.unlist_proc(id);
+        let module = self.procs[id.0 as usize].module;
+        if let Some(slots) = &self.slots {
+            slots.rename(self.procs[id.0 as usize].slot, &name);
+        }
+        self.procs[id.0 as usize].name = name;
+        self.insert_proc(module, id);
+    }
+
+    /// A name of a module without symbols was asked for before it was registered: the slot that was
+    /// handed out becomes one more of the proc that the name turns out to mean.
+    fn claim_for(
+        &mut self,
+        dialect: &dyn Dialect,
+        module: ModuleId,
+        name: &[u8],
+        listed: ProcId,
+    ) -> ProcId {
+        if self.procs[listed.0 as usize].state != ProcState::Pending {
+            return listed;
+        }
+        let Some(SymbolId::Proc(id)) = self.claim_by_order(dialect, module, name) else {
+            return listed;
+        };
+        self.unlist_proc(listed);
+        let mut slots = std::mem::take(&mut self.procs[listed.0 as usize].aliases);
+        slots.push(self.procs[listed.0 as usize].slot);
+        self.procs[id.0 as usize].aliases.append(&mut slots);
+        self.set_proc_name(id, Name::new(name));
+        id
+    }
+
+    pub(super) fn claim_by_order(
+        &mut self,
+        dialect: &dyn Dialect,
+        module: ModuleId,
+        name: &[u8],
+    ) -> Option<SymbolId> {
+        let pool = self.modules[module.0 as usize].by_order.as_mut()?;
+        pool.get_mut(&dialect.identity(name))?.pop_front()
+    }
+
+    /// The slot table, reserved when the first proc needs it.
+    pub(crate) fn slot_table(&mut self) -> Result<&mut SlotTable, Error> {
+        match &mut self.slots {
+            Some(slots) => Ok(slots),
+            empty => {
+                let mb = self.settings.slot_table_mb;
+                let table = SlotTable::new(mb << 20).map_err(|error| {
+                    Error::SlotMemory(format!("cannot reserve {mb} MB of addresses: {error}"))
+                })?;
+                Ok(empty.insert(table))
+            }
+        }
+    }
+}

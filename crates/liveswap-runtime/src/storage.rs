@@ -1,0 +1,87 @@
+//! Memory of globals: zeroed, at a permanent address, aligned for any type.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::ptr::NonNull;
+
+use crate::sys::memory::Pages;
+
+/// Alignment of every global: a cache line, which is also enough for every vector type.
+pub const ALIGNMENT: usize = 64;
+
+/// From this size on memory comes as pages, which cost nothing until they are touched.
+const PAGES_FROM: usize = 1 << 20;
+
+/// Memory of one global; freed on drop.
+#[derive(Debug)]
+pub struct Storage {
+    memory: Memory,
+}
+
+#[derive(Debug)]
+enum Memory {
+    Heap(NonNull<u8>, Layout),
+    Pages(Pages),
+}
+
+// SAFETY: the memory is owned; the run-time itself never reads or writes it after `new`.
+unsafe impl Send for Storage {}
+// SAFETY: as above.
+unsafe impl Sync for Storage {}
+
+impl Storage {
+    /// `size` zeroed bytes, at least one.
+    pub fn new(size: usize) -> std::io::Result<Storage> {
+        let out_of_memory = || std::io::Error::from(std::io::ErrorKind::OutOfMemory);
+        if size >= PAGES_FROM {
+            return Ok(Storage {
+                memory: Memory::Pages(Pages::new(size)?),
+            });
+        }
+        let layout =
+            Layout::from_size_align(size.max(1), ALIGNMENT).map_err(|_| out_of_memory())?;
+        // SAFETY: the layout's size is not zero.
+        let memory = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or_else(out_of_memory)?;
+        Ok(Storage {
+            memory: Memory::Heap(memory, layout),
+        })
+    }
+
+    /// The permanent address.
+    pub fn address(&self) -> NonNull<u8> {
+        match &self.memory {
+            Memory::Heap(memory, _) => *memory,
+            Memory::Pages(pages) => pages.base(),
+        }
+    }
+}
+
+impl Drop for Storage {
+    fn drop(&mut self) {
+        if let Memory::Heap(memory, layout) = &self.memory {
+            // SAFETY: allocated in `new` with this layout, and freed only here.
+            unsafe { dealloc(memory.as_ptr(), *layout) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeroed_and_aligned_at_every_size() {
+        for size in [0, 1, 7, 64, 4097, PAGES_FROM, PAGES_FROM + 1] {
+            let storage = Storage::new(size).unwrap();
+            let address = storage.address();
+            assert_eq!(address.as_ptr() as usize % ALIGNMENT, 0);
+            // SAFETY: `size` bytes were just allocated.
+            let bytes = unsafe { std::slice::from_raw_parts(address.as_ptr(), size) };
+            assert!(bytes.iter().all(|byte| *byte == 0));
+        }
+    }
+
+    #[test]
+    fn an_absurd_size_is_an_error_and_not_a_crash() {
+        assert!(Storage::new(isize::MAX as usize - 4096).is_err());
+    }
+}

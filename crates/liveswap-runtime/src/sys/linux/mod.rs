@@ -1,0 +1,6 @@
+//! Linux.
+
+pub mod files;
+pub mod loader;
+pub mod memory;
+pub mod process;
