@@ -84,29 +84,27 @@ impl Walk<'_> {
             let mut state = self.runtime.registry();
             let id = state.registry.module_id(name);
             let module = state.registry.module(id);
-            let known = module.image.as_ref().map(|image| {
-                (
-                    image.version,
-                    Arc::clone(&module.imports),
-                    module.uninitialised,
-                )
-            });
-            (id, known)
+            (
+                id,
+                module
+                    .image
+                    .clone()
+                    .map(|image| (image, module.uninitialised)),
+            )
         };
         if !self.visited.insert(id) {
             return Ok(());
         }
         let replaces = known.is_some();
-        if let Some((mut version, imports, uninitialised)) = known {
-            let outdated = version.is_outdated(name.as_path());
-            if !outdated {
-                self.imports(&imports)?;
-                self.prepared.order.push(id);
-                if uninitialised {
-                    self.prepared.to_init.push(id);
-                }
-                return Ok(());
+        if let Some((image, uninitialised)) = known
+            && !image.is_outdated(name)
+        {
+            self.imports(&image.imports)?;
+            self.prepared.order.push(id);
+            if uninitialised {
+                self.prepared.to_init.push(id);
             }
+            return Ok(());
         }
         let image = self.load(name, replaces)?;
         let imports = Arc::clone(&image.imports);

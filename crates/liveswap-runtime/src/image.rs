@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::ffi::{CStr, c_char, c_void};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::copies::PrivateCopy;
 use crate::error::{Error, Step};
@@ -114,7 +114,7 @@ pub(crate) struct Image {
     pub(crate) exports: Exports,
     pub(crate) imports: Arc<[Name]>,
     pub(crate) hash: Name,
-    pub(crate) version: FileVersion,
+    version: Mutex<FileVersion>,
     pub(crate) note: Option<Note>,
 }
 
@@ -175,9 +175,15 @@ impl Image {
             exports,
             imports: imports.into(),
             hash,
-            version: file.version,
+            version: Mutex::new(file.version),
             note,
         })
+    }
+
+    /// Whether the module's file is no longer the one that this image was loaded from.
+    pub(crate) fn is_outdated(&self, module: &Name) -> bool {
+        let mut version = self.version.lock().unwrap_or_else(PoisonError::into_inner);
+        version.is_outdated(module.as_path())
     }
 
     /// Whether code or data at `address` belongs to this image.

@@ -195,17 +195,16 @@ impl Runtime {
     /// Whether the file of the module with this signature hash is no longer the one that runs
     /// (`hcrHasModuleChanged`); false for a hash that no module has.
     pub fn has_module_changed(&self, hash: &[u8]) -> bool {
-        let Some((mut version, name)) = ({
+        let found = {
             let state = self.registry();
             let id = state.registry.by_hash.get(&Name::new(hash));
             id.and_then(|id| {
                 let module = state.registry.module(*id);
-                Some((module.image.as_ref()?.version, module.name.clone()))
+                Some((Arc::clone(module.image.as_ref()?), module.name.clone()))
             })
-        }) else {
-            return false;
         };
-        version.is_outdated(name.as_path())
+        // Asking the file system is not done under the lock.
+        found.is_some_and(|(image, name)| image.is_outdated(&name))
     }
 
     /// Whether a reload would do anything (`hcrReloadNeeded`).
@@ -213,20 +212,16 @@ impl Runtime {
         let modules: Vec<_> = {
             let state = self.registry();
             let registry = &state.registry;
-            registry
-                .loaded_modules()
-                .filter_map(|id| {
-                    let module = registry.module(id);
-                    let image = module.image.as_ref()?;
-                    Some((image.version, module.name.clone(), module.uninitialised))
-                })
-                .collect()
+            let known = |id| {
+                let module = registry.module(id);
+                let image = Arc::clone(module.image.as_ref()?);
+                Some((image, module.name.clone(), module.uninitialised))
+            };
+            registry.loaded_modules().filter_map(known).collect()
         };
         modules
             .into_iter()
-            .any(|(mut version, name, uninitialised)| {
-                uninitialised || version.is_outdated(name.as_path())
-            })
+            .any(|(image, name, uninitialised)| uninitialised || image.is_outdated(&name))
     }
 
     /// What the collector has to look at now.

@@ -242,7 +242,6 @@ impl State {
         for (id, image) in prepared.images {
             let hash = image.hash.clone();
             let module = registry.module_mut(id);
-            module.imports = Arc::clone(&image.imports);
             module.loaded = generation;
             module.uninitialised = true;
             let handlers = std::mem::take(&mut module.handlers);
@@ -285,8 +284,10 @@ impl State {
             return;
         };
         if visited.insert(id) {
-            for import in self.registry.module(id).imports.iter() {
-                self.collect_handlers(import, before, visited, handlers);
+            if let Some(image) = &self.registry.module(id).image {
+                for import in image.imports.iter() {
+                    self.collect_handlers(import, before, visited, handlers);
+                }
             }
             self.push_handlers(id, before, handlers);
         }

@@ -156,7 +156,6 @@ impl Registry {
             let module = self.module_mut(id);
             tracing::debug!(module = %module.name, "no longer imported");
             handlers.append(&mut module.handlers);
-            module.imports = Arc::from([]);
             module.uninitialised = false;
             if let Some(image) = module.image.take() {
                 self.by_hash.retain(|_, module| *module != id);

@@ -68,7 +68,6 @@ pub(crate) struct Module {
     parked: Vec<ProcId>,
     /// Set while new names of this module can only be matched by order: the old symbols by identity.
     by_order: Option<HashMap<Vec<u8>, std::collections::VecDeque<SymbolId>>>,
-    pub(crate) imports: Arc<[Name]>,
     pub(crate) image: Option<Arc<Image>>,
     /// Generation in which `image` was loaded.
     pub(crate) loaded: u64,
@@ -183,7 +182,6 @@ impl Registry {
             globals: HashTable::new(),
             parked: Vec::new(),
             by_order: None,
-            imports: Arc::from([]),
             image: None,
             loaded: 0,
             seen: 0,
