@@ -62,6 +62,8 @@ pub struct SymbolPlan {
     /// Modules (by index) whose new names cannot be known ahead: the n-th registration of an
     /// identity takes the n-th old symbol of that identity.
     pub by_order: Vec<usize>,
+    /// What the user should know once the reload takes effect.
+    pub notices: Vec<String>,
     /// How many procs the run-time does not know yet, as far as can be told.
     pub new_procs: usize,
 }
@@ -108,6 +110,9 @@ pub trait Dialect: Send + Sync + 'static {
     fn is_global_of_system(&self, _name: &[u8]) -> bool {
         false
     }
+
+    /// Tells the user something.
+    fn notice(&self, _text: &str) {}
 
     /// A handler with this environment is held by the run-time from now on.
     fn handler_added(&self, _environment: usize) {}

@@ -237,6 +237,9 @@ impl State {
             registry.generation += 1;
         }
         transaction.plan_passes(&prepared.order, &prepared.to_init, registry.system);
+        for notice in &prepared.plan.notices {
+            runtime.dialect().notice(notice);
+        }
         registry.apply_plan(runtime.dialect(), &prepared.changed, prepared.plan);
         let generation = registry.generation;
         for (id, image) in prepared.images {

@@ -1,6 +1,6 @@
 //! What Nim adds to the module protocol.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -10,10 +10,12 @@ use liveswap_runtime::{
 };
 
 use crate::align::{Item, Kind, align};
+use crate::c_file::{CFile, Definitions};
 use crate::c_name::{self, CName};
 use crate::closures::{self, Closures};
 use crate::collector::{self, Nim};
-use crate::elf_symbols;
+use crate::layouts::{self, Layouts};
+use crate::{door, elf_symbols};
 
 pub(crate) struct NimDialect {
     nim: Arc<Nim>,
@@ -29,6 +31,7 @@ impl NimDialect {
 #[derive(Debug)]
 struct Facts {
     closures: Closures,
+    layouts: Layouts,
     /// Symbols with unstable names and stable procs, if the library has a symbol table; read when it
     /// replaces another.
     symbols: Option<Symbols>,
@@ -68,8 +71,19 @@ impl Dialect for NimDialect {
             self.nim.version_two.store(true, Ordering::Relaxed);
         }
         let symbols = readable.map(|()| symbols);
+        let (closures, layouts) = match CFile::of_library(module.as_path()) {
+            Some(file) => {
+                let definitions = Definitions::new(&file.text);
+                (
+                    closures::of_file(&file, &definitions),
+                    layouts::of_file(&file, &definitions),
+                )
+            }
+            None => Default::default(),
+        };
         Some(Arc::new(Facts {
-            closures: closures::of_library(module.as_path()),
+            closures,
+            layouts,
             symbols,
         }))
     }
@@ -90,7 +104,24 @@ impl Dialect for NimDialect {
                 plan.by_order.push(at);
             }
         }
+        let mut types = BTreeSet::new();
+        for module in changed {
+            if let (Some(old), Some(new)) = (facts(module.old.as_ref()), facts(module.new.as_ref()))
+            {
+                types.extend(layouts::changed(&old.layouts, &new.layouts));
+            }
+        }
+        if !types.is_empty() {
+            let types = types.into_iter().collect::<Vec<_>>().join(", ");
+            plan.notices.push(format!(
+                "changed layout of {types}: objects on the heap that were made before keep the old one"
+            ));
+        }
         plan
+    }
+
+    fn notice(&self, text: &str) {
+        door::say(text);
     }
 
     fn identity(&self, name: &[u8]) -> Vec<u8> {

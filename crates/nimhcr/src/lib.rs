@@ -10,10 +10,12 @@
 
 mod abi;
 mod align;
+mod c_file;
 mod c_name;
 mod closures;
 mod collector;
 mod dialect;
 mod door;
 mod elf_symbols;
+mod layouts;
 mod nim_string;

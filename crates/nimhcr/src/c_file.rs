@@ -1,0 +1,170 @@
+//! The C file that the compiler leaves beside each library in the nimcache.
+//!
+//! A library does not tell everything that matters at a reload; the text that it was made from does.
+//! Without the file nothing is known, and nothing is assumed.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::c_name;
+
+/// The C file of a library.
+#[derive(Debug)]
+pub(crate) struct CFile {
+    /// Its text.
+    pub(crate) text: String,
+    /// It may be newer than the library: what it says may not be true yet.
+    pub(crate) doubtful: bool,
+}
+
+impl CFile {
+    /// Finds and reads the C file of the library at `library`.
+    pub(crate) fn of_library(library: &Path) -> Option<CFile> {
+        let Some((path, text)) = source_of(library) else {
+            tracing::debug!(library = %library.display(), "no C file beside the library");
+            return None;
+        };
+        let changed = |path: &Path| -> Option<SystemTime> { path.metadata().ok()?.modified().ok() };
+        let doubtful = match (changed(&path), changed(library)) {
+            (Some(source), Some(library)) => source > library,
+            _ => true,
+        };
+        Some(CFile { text, doubtful })
+    }
+}
+
+/// `lib@mfoo.nim.c.so` is made from `@mfoo.nim.c` (or `.cpp`) in the same folder.
+fn source_of(library: &Path) -> Option<(PathBuf, String)> {
+    let name = library.file_name()?.to_str()?;
+    let stem = name.strip_suffix(".so")?;
+    let path = library.with_file_name(stem.strip_prefix("lib").unwrap_or(stem));
+    let bytes = std::fs::read(&path).ok()?;
+    Some((path, String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// Definitions in a C file.
+pub(crate) struct Definitions<'a> {
+    /// Bodies of `struct NAME {…};`.
+    pub(crate) structs: HashMap<&'a str, &'a str>,
+    /// Definitions of constants, by name.
+    constants: HashMap<&'a str, &'a str>,
+}
+
+impl<'a> Definitions<'a> {
+    pub(crate) fn new(text: &'a str) -> Definitions<'a> {
+        let mut found = Definitions {
+            structs: HashMap::new(),
+            constants: HashMap::new(),
+        };
+        let mut at = 0;
+        for line in text.split_inclusive('\n') {
+            let start = at;
+            at += line.len();
+            if let Some(name) = line
+                .strip_prefix("struct ")
+                .and_then(|rest| rest.strip_suffix(" {\n"))
+            {
+                let end = text[at..].find("\n};").map_or(text.len(), |end| at + end);
+                found.structs.insert(name, &text[at..end]);
+            } else if let Some(rest) = line.strip_prefix("STRING_LITERAL(") {
+                if let Some((name, value)) = rest.split_once(',') {
+                    found.constants.insert(name, value);
+                }
+            } else if line.contains("NIM_CONST ") && line.contains(" = ") {
+                let name = words(line).find(|word| word.starts_with("TM__"));
+                if let Some(name) = name {
+                    found.constants.insert(name, &text[start..at]);
+                }
+            }
+        }
+        found
+    }
+
+    /// Fingerprint of the layout of a type, with those that it contains, and with the environments of
+    /// enclosing procs that it points to.
+    pub(crate) fn layout(&self, name: &str) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.hash_layout(name, &mut HashSet::new(), &mut hasher);
+        hasher.finish()
+    }
+
+    fn hash_layout<'b>(
+        &'b self,
+        name: &str,
+        seen: &mut HashSet<&'b str>,
+        hasher: &mut DefaultHasher,
+    ) {
+        let Some((name, body)) = self.structs.get_key_value(name) else {
+            return;
+        };
+        if !seen.insert(name) {
+            return;
+        }
+        for line in body.lines().map(str::trim) {
+            // Names of types end in a hash of their content, or are the programmer's own.
+            line.hash(hasher);
+            let type_name = line.split([' ', '*', '[']).next().unwrap_or_default();
+            if !line.contains('*') || type_name.starts_with("tyObject_Env_") {
+                self.hash_layout(type_name, seen, hasher);
+            }
+        }
+    }
+
+    /// Adds code without what changes from build to build: line numbers, and numbers in names of
+    /// symbols and constants.
+    pub(crate) fn hash_code(&self, code: &str, hasher: &mut DefaultHasher) {
+        const LINE_NUMBERS: [&str; 3] = ["nimln_(", "nimlf_(", "#line "];
+        for line in code.lines().map(str::trim) {
+            if !LINE_NUMBERS.iter().any(|prefix| line.starts_with(prefix)) {
+                self.hash_line(line, 0, hasher);
+            }
+        }
+    }
+
+    fn hash_line(&self, line: &str, depth: u32, hasher: &mut DefaultHasher) {
+        /// Constants refer to constants, but never in a circle.
+        const DEEPEST: u32 = 8;
+        for piece in pieces(line) {
+            if piece.starts_with("TM__") {
+                match self.constants.get(piece).filter(|_| depth < DEEPEST) {
+                    Some(value) => {
+                        let value = value.trim_end();
+                        let value = value.split_once(" = ").map_or(value, |(_, value)| value);
+                        self.hash_line(value, depth + 1, hasher);
+                    }
+                    None => "TM__".hash(hasher),
+                }
+            } else if piece.contains("___") {
+                c_name::identity(piece.as_bytes()).hash(hasher);
+            } else {
+                piece.hash(hasher);
+            }
+        }
+    }
+}
+
+fn is_word(character: char) -> bool {
+    character.is_alphanumeric() || character == '_'
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|character| !is_word(character))
+        .filter(|word| !word.is_empty())
+}
+
+/// Words, and what is between them.
+fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let first = rest.chars().next()?;
+        let in_word = is_word(first);
+        let end = rest
+            .find(|character| is_word(character) != in_word)
+            .unwrap_or(rest.len());
+        let (piece, after) = rest.split_at(end);
+        rest = after;
+        Some(piece)
+    })
+}
