@@ -10,9 +10,8 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
 
 use crate::sys::process::{self, ProcessId};
 
@@ -29,6 +28,8 @@ static ON_DISK: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 #[derive(Debug)]
 pub struct PrivateCopy {
     path: PathBuf,
+    /// Another name for it that means nothing to the loader.
+    plain: Option<PathBuf>,
 }
 
 impl PrivateCopy {
@@ -36,23 +37,33 @@ impl PrivateCopy {
     pub fn write(original: &Path, bytes: &[u8]) -> io::Result<PrivateCopy> {
         let owner = process::current();
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = original.with_file_name(copy_name(original, owner, number));
-        {
-            let mut on_disk = ON_DISK.lock().unwrap_or_else(PoisonError::into_inner);
-            if on_disk.is_empty() {
-                process::at_exit(remove_all);
-            }
-            on_disk.push(path.clone());
-        }
+        let name = copy_name(original, owner, number);
+        let path = original.with_file_name(&name);
         // From here on a failure drops the value, which removes what was written.
-        let copy = PrivateCopy { path };
+        let mut copy = PrivateCopy {
+            path: path.clone(),
+            plain: None,
+        };
+        remember(path);
         let mut file = std::fs::OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o700)
             .open(&copy.path)?;
         io::Write::write_all(&mut file, bytes)?;
+        if copy.path.as_os_str().as_bytes().contains(&b'$') {
+            // The loader replaces `$ORIGIN` and its like in paths, and there is no way to quote them.
+            let plain = std::env::temp_dir().join(copy_name(Path::new("module"), owner, number));
+            std::os::unix::fs::symlink(&copy.path, &plain)?;
+            remember(plain.clone());
+            copy.plain = Some(plain);
+        }
         Ok(copy)
+    }
+
+    /// The path to load the copy by.
+    pub fn loadable_path(&self) -> &Path {
+        self.plain.as_deref().unwrap_or(&self.path)
     }
 
     /// Where the copy is.
@@ -63,15 +74,27 @@ impl PrivateCopy {
 
 impl Drop for PrivateCopy {
     fn drop(&mut self) {
-        let mut on_disk = ON_DISK.lock().unwrap_or_else(PoisonError::into_inner);
-        on_disk.retain(|path| *path != self.path);
-        drop(on_disk);
-        if let Err(error) = std::fs::remove_file(&self.path)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(copy = %self.path.display(), %error, "cannot remove a private copy");
+        for path in self.plain.iter().chain([&self.path]) {
+            let mut on_disk = ON_DISK.lock().unwrap_or_else(PoisonError::into_inner);
+            on_disk.retain(|other| other.as_os_str() != path.as_os_str());
+            drop(on_disk);
+            if let Err(error) = std::fs::remove_file(path)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                tracing::warn!(copy = %path.display(), %error, "cannot remove a private copy");
+            }
         }
     }
+}
+
+/// Notes a file to remove when the process ends.
+fn remember(path: PathBuf) {
+    static AT_EXIT: Once = Once::new();
+    AT_EXIT.call_once(|| process::at_exit(remove_all));
+    ON_DISK
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(path);
 }
 
 /// Removes every copy of this process; a forked child leaves its parent's alone.

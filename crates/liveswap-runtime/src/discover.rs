@@ -4,10 +4,11 @@
 //! failure drops them again. No module code runs but what the loader runs (constructors) and the
 //! two getters of the protocol that the walk needs.
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use hashbrown::HashSet;
 
 use crate::copies;
 use crate::dialect::{ChangedModule, SymbolPlan};
@@ -28,11 +29,19 @@ pub(crate) struct RefusedFile {
     stamp: Option<Stamp>,
 }
 
+/// An image that takes its module's place at the commit.
+#[derive(Debug)]
+pub(crate) struct NewImage {
+    pub(crate) id: ModuleId,
+    pub(crate) image: Image,
+    pub(crate) imports: Arc<[ModuleId]>,
+}
+
 /// A transaction that can be committed.
 #[derive(Debug, Default)]
 pub(crate) struct Prepared {
     /// New images by module.
-    pub(crate) images: Vec<(ModuleId, Image)>,
+    pub(crate) images: Vec<NewImage>,
     /// All modules that are reached from the root, dependencies first.
     pub(crate) order: Vec<ModuleId>,
     /// Those of them that have to be initialised, in the same order.
@@ -49,23 +58,27 @@ struct Walk<'a> {
     refused: Option<RefusedFile>,
 }
 
-/// Walks the graph from `imports` and loads what is new or changed.
-pub(crate) fn discover(runtime: &Runtime, imports: &[Name]) -> Result<Prepared, Error> {
-    let refused = runtime.registry().refused.clone();
+/// Walks the graph from the root and loads what is new or changed.
+pub(crate) fn discover(runtime: &Runtime) -> Result<Prepared, Error> {
+    let (root, imports, refused) = {
+        let state = runtime.registry();
+        let Some(root) = state.registry.root else {
+            return Err(Error::Order("the program was not started yet"));
+        };
+        let imports = Arc::clone(&state.registry.module(root).imports);
+        (root, imports, state.refused.clone())
+    };
     let mut walk = Walk {
         runtime,
         prepared: Prepared::default(),
-        visited: HashSet::new(),
+        // The main program itself is never loaded, whoever imports it.
+        visited: HashSet::from_iter([root]),
         folders: HashSet::new(),
         refused,
     };
-    walk.visited.extend(runtime.registry().registry.root);
-    match walk.imports(imports) {
-        Ok(()) => {}
-        Err(error) => {
-            runtime.registry().refused = walk.refused;
-            return Err(error);
-        }
+    if let Err(error) = walk.imports(&imports) {
+        runtime.registry().refused = walk.refused;
+        return Err(error);
     }
     let mut prepared = walk.prepared;
     if !prepared.images.is_empty() {
@@ -75,40 +88,41 @@ pub(crate) fn discover(runtime: &Runtime, imports: &[Name]) -> Result<Prepared, 
 }
 
 impl Walk<'_> {
-    fn imports(&mut self, imports: &[Name]) -> Result<(), Error> {
-        imports.iter().try_for_each(|name| self.module(name))
+    fn imports(&mut self, imports: &[ModuleId]) -> Result<(), Error> {
+        imports.iter().try_for_each(|id| self.module(*id))
     }
 
-    fn module(&mut self, name: &Name) -> Result<(), Error> {
-        let (id, known) = {
-            let mut state = self.runtime.registry();
-            let id = state.registry.module_id(name);
-            let module = state.registry.module(id);
-            (
-                id,
-                module
-                    .image
-                    .clone()
-                    .map(|image| (image, module.uninitialised)),
-            )
-        };
+    fn module(&mut self, id: ModuleId) -> Result<(), Error> {
         if !self.visited.insert(id) {
             return Ok(());
         }
+        let (name, known) = {
+            let state = self.runtime.registry();
+            let module = state.registry.module(id);
+            let known = module
+                .image
+                .clone()
+                .map(|image| (image, Arc::clone(&module.imports), module.uninitialised));
+            (module.name.clone(), known)
+        };
         let replaces = known.is_some();
-        if let Some((image, uninitialised)) = known
-            && !image.is_outdated(name)
+        if let Some((image, imports, uninitialised)) = known
+            && !image.is_outdated(&name)
         {
-            self.imports(&image.imports)?;
+            self.imports(&imports)?;
             self.prepared.order.push(id);
             if uninitialised {
                 self.prepared.to_init.push(id);
             }
             return Ok(());
         }
-        let image = self.load(name, replaces)?;
-        let imports = Arc::clone(&image.imports);
-        self.prepared.images.push((id, image));
+        let image = self.load(&name, replaces)?;
+        let imports = self.runtime.registry().registry.module_ids(&image.imports);
+        self.prepared.images.push(NewImage {
+            id,
+            image,
+            imports: Arc::clone(&imports),
+        });
         self.imports(&imports)?;
         self.prepared.order.push(id);
         self.prepared.to_init.push(id);
@@ -139,7 +153,12 @@ impl Walk<'_> {
             })?;
         let note = self.runtime.dialect().examine(name, &file.bytes, replaces);
         let id = ImageId(NEXT_IMAGE.fetch_add(1, Ordering::Relaxed));
-        Image::load(id, name, &file, note)
+        Image::load(id, name, &file, note).inspect_err(|_| {
+            self.refused = Some(RefusedFile {
+                module: name.clone(),
+                stamp: Some(file.version.stamp()),
+            });
+        })
     }
 }
 
@@ -147,7 +166,7 @@ impl Walk<'_> {
 fn plan(runtime: &Runtime, prepared: &mut Prepared) -> Result<(), Error> {
     let mut added = Vec::new();
     let mut state = runtime.registry();
-    for (id, image) in &prepared.images {
+    for NewImage { id, image, .. } in &prepared.images {
         if state.registry.module(*id).image.is_some() {
             let description = state.registry.describe(*id, image.note.clone());
             prepared.changed.push((*id, description));
@@ -165,7 +184,7 @@ fn plan(runtime: &Runtime, prepared: &mut Prepared) -> Result<(), Error> {
     let mb = settings.slot_table_mb;
     let slots = state.registry.slot_table()?;
     if prepared.plan.new_procs > slots.free() {
-        let (module, _) = &prepared.images[0];
+        let module = prepared.images[0].id;
         let cause = format!(
             "{} new procs, but only {} of {} slots ({mb} MB) are free; raise \
              HOT_CODE_RELOADING_JUMP_TABLE_SIZE",
@@ -173,7 +192,7 @@ fn plan(runtime: &Runtime, prepared: &mut Prepared) -> Result<(), Error> {
             slots.free(),
             slots.capacity(),
         );
-        let module = state.registry.module(*module).name.clone();
+        let module = state.registry.module(module).name.clone();
         return Err(Error::Module {
             module,
             step: Step::Slots,

@@ -111,6 +111,8 @@ pub(crate) struct Image {
     _library: Library,
     _copy: PrivateCopy,
     range: Range<usize>,
+    /// Parts that cannot change while the image is mapped.
+    constant: Vec<Range<usize>>,
     pub(crate) exports: Exports,
     pub(crate) imports: Arc<[Name]>,
     pub(crate) hash: Name,
@@ -133,11 +135,15 @@ impl Image {
         };
         let copy = PrivateCopy::write(module.as_path(), &file.bytes)
             .map_err(|error| failed(Step::Copy, error.to_string()))?;
+        tracing::debug!(copy = %copy.path().display(), "private copy");
         // SAFETY: loading a module runs its constructors; that is what its author asked for by
         // making it a module of this program.
-        let library = unsafe { Library::open(copy.path()) }.map_err(|words| {
+        let library = unsafe { Library::open(copy.loadable_path()) }.map_err(|words| {
             // The loader names the copy, the user knows the original.
-            let words = words.replace(&*copy.path().to_string_lossy(), &module.to_string());
+            let words = words.replace(
+                &*copy.loadable_path().to_string_lossy(),
+                &module.to_string(),
+            );
             failed(Step::Load, words)
         })?;
         let find = |name: &'static CStr| {
@@ -172,6 +178,11 @@ impl Image {
             _library: library,
             _copy: copy,
             range,
+            constant: file
+                .constant
+                .iter()
+                .map(|part| base.wrapping_add(part.start)..base.wrapping_add(part.end))
+                .collect(),
             exports,
             imports: imports.into(),
             hash,
@@ -184,6 +195,11 @@ impl Image {
     pub(crate) fn is_outdated(&self, module: &Name) -> bool {
         let mut version = self.version.lock().unwrap_or_else(PoisonError::into_inner);
         version.is_outdated(module.as_path())
+    }
+
+    /// Whether what is at `address` stays as it is while the image is mapped.
+    pub(crate) fn is_constant(&self, address: usize) -> bool {
+        self.constant.iter().any(|part| part.contains(&address))
     }
 
     /// Whether code or data at `address` belongs to this image.

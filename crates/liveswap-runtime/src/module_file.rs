@@ -1,15 +1,18 @@
 //! Reading a module's file: whole, unchanging, and fit for this process, or not at all.
 
-use std::fs::File;
+use std::hash::BuildHasher;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime};
 
+use hashbrown::DefaultHashBuilder;
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
 use object::{Endianness, elf};
 
 use crate::error::Step;
-use crate::sys::files::{Stamp, has_writer};
+use crate::sys::files::{self, Stamp, has_writer};
 
 /// How long a file that is being written is left alone before it is looked at again.
 const RETRY: Duration = Duration::from_millis(5);
@@ -25,7 +28,9 @@ pub struct ModuleFile {
     /// What the file looked like when it was read.
     pub version: FileVersion,
     /// Lowest and end address of the loaded segments, in the file's own terms.
-    pub span: (usize, usize),
+    pub span: Span,
+    /// Segments that are not writable, in the file's own terms.
+    pub constant: Vec<Range<usize>>,
 }
 
 /// Why a module file was not accepted.
@@ -61,6 +66,11 @@ impl FileVersion {
         }
     }
 
+    /// What the file looked like.
+    pub fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
     /// Whether the file at `path` is no longer the one that was read. A file that cannot be found
     /// counts as changed.
     pub fn is_outdated(&mut self, path: &Path) -> bool {
@@ -84,9 +94,7 @@ impl FileVersion {
 }
 
 fn fingerprint(bytes: &[u8]) -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    use std::sync::LazyLock;
-    static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    static KEYS: LazyLock<DefaultHashBuilder> = LazyLock::new(DefaultHashBuilder::default);
     KEYS.hash_one(bytes)
 }
 
@@ -128,7 +136,7 @@ fn read_once(path: &Path) -> Result<ModuleFile, Problem> {
             stamp,
         },
     };
-    let mut file = File::open(path).map_err(|error| unreadable(error, None))?;
+    let mut file = files::open(path).map_err(|error| unreadable(error, None))?;
     let meta = file.metadata().map_err(|error| unreadable(error, None))?;
     let before = Stamp::of(&meta);
     if !meta.is_file() {
@@ -162,10 +170,11 @@ fn read_once(path: &Path) -> Result<ModuleFile, Problem> {
         return Err(busy("the file changed while it was read"));
     }
     match check(&bytes) {
-        Ok(span) => Ok(ModuleFile {
+        Ok((span, constant)) => Ok(ModuleFile {
             version: FileVersion::new(before, &bytes),
             bytes,
             span,
+            constant,
         }),
         Err(Flaw { cause, incomplete }) => Err(Problem {
             may_pass: incomplete,
@@ -177,6 +186,9 @@ fn read_once(path: &Path) -> Result<ModuleFile, Problem> {
         }),
     }
 }
+
+/// Lowest and end address.
+type Span = (usize, usize);
 
 #[derive(Debug)]
 struct Flaw {
@@ -216,8 +228,8 @@ const NATIVE_MACHINE: object::elf::Machine = if cfg!(target_arch = "x86_64") {
 };
 
 /// Checks that `bytes` are a whole shared library for this process; returns the span of its
-/// addresses.
-fn check(bytes: &[u8]) -> Result<(usize, usize), Flaw> {
+/// addresses, and the segments that are not writable.
+fn check(bytes: &[u8]) -> Result<(Span, Vec<Range<usize>>), Flaw> {
     if bytes.is_empty() {
         return Err(Flaw::incomplete("the file is empty"));
     }
@@ -277,7 +289,8 @@ fn check(bytes: &[u8]) -> Result<(usize, usize), Flaw> {
     let segments = header
         .program_headers(endian, bytes)
         .map_err(|error| cut_short(&error.to_string()))?;
-    let mut span: Option<(usize, usize)> = None;
+    let mut span: Option<Span> = None;
+    let mut constant = Vec::new();
     for segment in segments {
         segment
             .data(endian, bytes)
@@ -286,7 +299,11 @@ fn check(bytes: &[u8]) -> Result<(usize, usize), Flaw> {
             let start = segment.p_vaddr(endian) as usize;
             let end = start.saturating_add(segment.p_memsz(endian) as usize);
             span = Some(span.map_or((start, end), |(low, high)| (low.min(start), high.max(end))));
+            if !segment.p_flags(endian).contains(elf::PF_W) {
+                constant.push(start..end);
+            }
         }
     }
-    span.ok_or_else(|| cut_short("it has no segments to load"))
+    let span = span.ok_or_else(|| cut_short("it has no segments to load"))?;
+    Ok((span, constant))
 }

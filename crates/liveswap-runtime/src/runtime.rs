@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::image::{Entry, HandlerFn, Linkage, ModuleCall};
 use crate::registry::{GlobalMarker, Handler, Registered, Registry};
 use crate::transaction::{Outcome, Transaction};
-use crate::{CodeAddress, Name, Settings, sys};
+use crate::{CodeAddress, Name, Settings, SymbolRef, sys};
 
 /// What the collector has to look at.
 #[derive(Debug, Default)]
@@ -35,6 +35,16 @@ pub struct Program {
     pub linkage: Linkage,
 }
 
+/// A reload that did not come about. The old code goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The reason.
+    pub error: Error,
+    /// The last reload was refused for the same reason, with the same file as it was then: a program
+    /// that asks in a loop need not be told again.
+    pub repeated: bool,
+}
+
 /// What became of the wish to reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begin {
@@ -50,8 +60,11 @@ pub(crate) struct State {
     pub(crate) transaction: Option<Transaction>,
     pub(crate) program: Option<Program>,
     pub(crate) refused: Option<RefusedFile>,
+    last_refusal: Option<(Error, Option<RefusedFile>)>,
     /// The thread whose turn it is to change the graph, and how deep its stack was when it began.
     turn: Option<Turn>,
+    /// Threads that wait for their turn.
+    waiting: usize,
     roots: (u64, Arc<Roots>),
 }
 
@@ -79,7 +92,9 @@ impl Runtime {
                 transaction: None,
                 program: None,
                 refused: None,
+                last_refusal: None,
                 turn: None,
+                waiting: 0,
                 roots: (u64::MAX, Arc::default()),
             }),
             turn_over: Condvar::new(),
@@ -88,6 +103,7 @@ impl Runtime {
         }
     }
 
+    #[inline]
     pub(crate) fn registry(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -110,23 +126,30 @@ impl Runtime {
     ///
     /// # Errors
     /// [`Error::SlotsFull`] or [`Error::SlotMemory`].
+    #[inline]
     pub fn register_proc(
         &self,
-        module: &[u8],
-        name: &[u8],
+        symbol: SymbolRef<'_>,
         target: CodeAddress,
     ) -> Result<CodeAddress, Error> {
+        if tracing::enabled!(tracing::Level::TRACE) {
+            trace("register proc", symbol);
+        }
         self.registry()
             .registry
-            .register_proc(self.dialect(), module, name, target)
+            .register_proc(self.dialect(), symbol, target)
     }
 
     /// The permanent address of a proc, registered already or not (`hcrGetProc`).
     ///
     /// # Errors
     /// As [`Runtime::register_proc`].
-    pub fn get_proc(&self, module: &[u8], name: &[u8]) -> Result<CodeAddress, Error> {
-        self.registry().registry.get_proc(module, name)
+    #[inline]
+    pub fn get_proc(&self, symbol: SymbolRef<'_>) -> Result<CodeAddress, Error> {
+        if tracing::enabled!(tracing::Level::TRACE) {
+            trace("get proc", symbol);
+        }
+        self.registry().registry.get_proc(symbol)
     }
 
     /// An address to hand out when there is no slot: calling it ends the process with a message.
@@ -149,12 +172,14 @@ impl Runtime {
     /// [`Error::GlobalMemory`].
     pub fn register_global(
         &self,
-        module: &[u8],
-        name: &[u8],
+        symbol: SymbolRef<'_>,
         size: isize,
         marker: Option<GlobalMarker>,
         tell: impl FnOnce(NonNull<u8>),
     ) -> Result<(bool, Option<usize>), Error> {
+        if tracing::enabled!(tracing::Level::TRACE) {
+            trace("register global", symbol);
+        }
         let mut state = self.registry();
         let Registered {
             address,
@@ -162,7 +187,7 @@ impl Runtime {
             resized_from,
         } = state
             .registry
-            .register_global(self.dialect(), module, name, size, marker)?;
+            .register_global(self.dialect(), symbol, size, marker)?;
         tell(address);
         Ok((first, resized_from))
     }
@@ -172,10 +197,11 @@ impl Runtime {
     ///
     /// # Errors
     /// [`Error::GlobalMemory`].
-    pub fn get_global(&self, module: &[u8], name: &[u8]) -> Result<NonNull<u8>, Error> {
-        self.registry()
-            .registry
-            .get_global(self.dialect(), module, name)
+    pub fn get_global(&self, symbol: SymbolRef<'_>) -> Result<NonNull<u8>, Error> {
+        if tracing::enabled!(tracing::Level::TRACE) {
+            trace("get global", symbol);
+        }
+        self.registry().registry.get_global(self.dialect(), symbol)
     }
 
     /// Registers a handler (`hcrAddEventHandler`): for the module whose `Init000` runs, otherwise
@@ -212,10 +238,12 @@ impl Runtime {
         let modules: Vec<_> = {
             let state = self.registry();
             let registry = &state.registry;
+            // While modules are being initialised, that is no reason to begin again.
+            let idle = state.transaction.is_none();
             let known = |id| {
                 let module = registry.module(id);
                 let image = Arc::clone(module.image.as_ref()?);
-                Some((image, module.name.clone(), module.uninitialised))
+                Some((image, module.name.clone(), idle && module.uninitialised))
             };
             registry.loaded_modules().filter_map(known).collect()
         };
@@ -267,7 +295,14 @@ impl Runtime {
             state.registry.system = Some(system);
         }
         tracing::debug!(main = %program.main, "start");
-        let prepared = discover::discover(self, &program.imports)?;
+        {
+            let mut state = self.registry();
+            let imports = state.registry.module_ids(&program.imports);
+            if let Some(root) = state.registry.root {
+                state.registry.module_mut(root).imports = imports;
+            }
+        }
+        let prepared = discover::discover(self)?;
         let mut state = self.registry();
         state.program = Some(program);
         state.transaction = Some(Transaction::start(prepared));
@@ -278,25 +313,30 @@ impl Runtime {
     /// [`Runtime::next_call`] asks for, to the end. A reload that another thread began is waited for.
     ///
     /// # Errors
-    /// [`Error::Module`] if a module cannot be loaded, [`Error::Nested`] if a reload asks for a
-    /// reload, [`Error::Order`] before the start. The old code goes on.
-    pub fn begin_reload(&self) -> Result<Begin, Error> {
-        self.take_turn()?;
-        let result = self.prepare_reload();
-        if !matches!(result, Ok(Begin::UnderWay)) {
-            self.end_turn();
-        }
-        result
+    /// A [`Refusal`] with [`Error::Module`] if a module cannot be loaded, [`Error::Nested`] if a reload
+    /// asks for a reload, [`Error::Order`] before the start. The old code goes on.
+    pub fn begin_reload(&self) -> Result<Begin, Refusal> {
+        let result = self.take_turn().and_then(|()| {
+            let result = self.prepare_reload();
+            if !matches!(result, Ok(Begin::UnderWay)) {
+                self.end_turn();
+            }
+            result
+        });
+        result.map_err(|error| {
+            let mut state = self.registry();
+            let refusal = Some((error.clone(), state.refused.clone()));
+            let repeated = state.last_refusal == refusal;
+            state.last_refusal = refusal;
+            Refusal { error, repeated }
+        })
     }
 
     fn prepare_reload(&self) -> Result<Begin, Error> {
-        let imports = match &self.registry().program {
-            Some(program) => program.imports.clone(),
-            None => return Err(Error::Order("the program was not started yet")),
-        };
-        let prepared = discover::discover(self, &imports)?;
+        let prepared = discover::discover(self)?;
         let mut state = self.registry();
         state.refused = None;
+        state.last_refusal = None;
         if prepared.to_init.is_empty() {
             tracing::debug!("no changes");
             return Ok(Begin::NothingChanged);
@@ -353,10 +393,12 @@ impl Runtime {
         let mut never_ran = Vec::new();
         while let Some(turn) = state.turn {
             if turn.thread != thread {
+                state.waiting += 1;
                 state = self
                     .turn_over
                     .wait(state)
                     .unwrap_or_else(PoisonError::into_inner);
+                state.waiting -= 1;
             } else if here < turn.stack {
                 return Err(Error::Nested);
             } else {
@@ -379,7 +421,20 @@ impl Runtime {
         let mut state = self.registry();
         state.registry.context = None;
         state.turn = None;
+        let somebody_waits = state.waiting > 0;
         drop(state);
-        self.turn_over.notify_one();
+        if somebody_waits {
+            self.turn_over.notify_one();
+        }
     }
+}
+
+/// What modules ask for, one line a request: the seed's own trace.
+#[cold]
+fn trace(what: &str, symbol: SymbolRef<'_>) {
+    tracing::trace!(
+        module = %Name::new(symbol.module()),
+        name = %Name::new(symbol.name()),
+        "{what}"
+    );
 }

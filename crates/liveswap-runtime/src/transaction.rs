@@ -4,10 +4,12 @@
 //! call by an exception or `longjmp` skips nothing of ours, and the next transaction knows exactly
 //! what was left open.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::discover::Prepared;
+use hashbrown::HashSet;
+
+use crate::discover::{NewImage, Prepared};
 use crate::image::{HandlerFn, Image, ModuleCall};
 use crate::registry::{Context, Handler, ModuleId, Phase, Retired, Scope};
 use crate::runtime::{Runtime, State};
@@ -110,11 +112,14 @@ impl Transaction {
 impl State {
     /// Carries out the next step of the transaction under way.
     pub(crate) fn step(&mut self, runtime: &Runtime) -> Outcome {
+        // Whichever call was asked for last has returned.
+        self.registry.end_dat_init();
         let Some(transaction) = &mut self.transaction else {
             return Outcome::Complete;
         };
         if let Some(handler) = transaction.handlers.pop_front() {
             self.set_context(None, Phase::Outside);
+            tracing::debug!(function = ?handler.function, "handler");
             return Outcome::Call(ModuleCall::Handler(handler));
         }
         let step = transaction.steps.pop_front().unwrap_or(Step::Complete);
@@ -135,20 +140,31 @@ impl State {
                 self.commit(runtime);
                 Outcome::Done
             }
-            Step::HcrInit(id) => self.call(id, Phase::TypeInfos, "hcr init", |image, state| {
+            Step::HcrInit(id) => self.call(id, Phase::TypeInfos, "HcrInit000", |image, state| {
                 let linkage = state.program.as_ref()?.linkage;
                 Some(ModuleCall::HcrInit(image.exports.hcr_init, linkage))
             }),
-            Step::TypeInfos(id) => self.call(id, Phase::TypeInfos, "type infos", |image, _| {
-                Some(ModuleCall::Entry(image.exports.type_infos))
-            }),
-            Step::DatInit(id) => self.call(id, Phase::DatInit, "dat init", |image, _| {
-                Some(ModuleCall::Entry(image.exports.dat_init))
-            }),
-            Step::Init(id) => self.call(id, Phase::Init, "init", |image, _| {
-                Some(ModuleCall::Entry(image.exports.init))
-            }),
+            Step::TypeInfos(id) => {
+                self.call(id, Phase::TypeInfos, "HcrCreateTypeInfos", |image, _| {
+                    Some(ModuleCall::Entry(image.exports.type_infos))
+                })
+            }
+            Step::DatInit(id) => {
+                self.registry.begin_dat_init(id);
+                self.call(id, Phase::DatInit, "DatInit000", |image, _| {
+                    Some(ModuleCall::Entry(image.exports.dat_init))
+                })
+            }
+            Step::Init(id) => {
+                // Its handlers are those that it registers now.
+                let handlers = std::mem::take(&mut self.registry.module_mut(id).handlers);
+                drop_handlers(runtime, &handlers);
+                self.call(id, Phase::Init, "Init000", |image, _| {
+                    Some(ModuleCall::Entry(image.exports.init))
+                })
+            }
             Step::MainDatInit => {
+                tracing::debug!("DatInit000 of the main program");
                 self.set_context(self.registry.root, Phase::DatInit);
                 match &self.program {
                     Some(program) => Outcome::Call(ModuleCall::Entry(program.dat_init)),
@@ -242,9 +258,10 @@ impl State {
         }
         registry.apply_plan(runtime.dialect(), &prepared.changed, prepared.plan);
         let generation = registry.generation;
-        for (id, image) in prepared.images {
+        for NewImage { id, image, imports } in prepared.images {
             let hash = image.hash.clone();
             let module = registry.module_mut(id);
+            module.imports = imports;
             module.loaded = generation;
             module.uninitialised = true;
             let handlers = std::mem::take(&mut module.handlers);
@@ -265,32 +282,26 @@ impl State {
     /// Handlers of all imported modules: the leaves of the import tree first, the root last, top to
     /// bottom within a module.
     fn handlers(&self, before: bool) -> VecDeque<HandlerFn> {
+        if !self.registry.has_handlers() {
+            return VecDeque::new();
+        }
         let mut handlers = VecDeque::new();
-        if let (Some(root), Some(program)) = (self.registry.root, &self.program) {
-            let mut visited = HashSet::from([root]);
-            for name in &program.imports {
-                self.collect_handlers(name, before, &mut visited, &mut handlers);
-            }
-            self.push_handlers(root, before, &mut handlers);
+        if let Some(root) = self.registry.root {
+            self.collect_handlers(root, before, &mut HashSet::new(), &mut handlers);
         }
         handlers
     }
 
     fn collect_handlers(
         &self,
-        name: &[u8],
+        id: ModuleId,
         before: bool,
         visited: &mut HashSet<ModuleId>,
         handlers: &mut VecDeque<HandlerFn>,
     ) {
-        let Some(id) = self.registry.find_module(name) else {
-            return;
-        };
         if visited.insert(id) {
-            if let Some(image) = &self.registry.module(id).image {
-                for import in image.imports.iter() {
-                    self.collect_handlers(import, before, visited, handlers);
-                }
+            for import in self.registry.module(id).imports.iter() {
+                self.collect_handlers(*import, before, visited, handlers);
             }
             self.push_handlers(id, before, handlers);
         }
@@ -312,6 +323,7 @@ impl State {
     /// are so by the next reload; what needs no module code is done now. Returns images that never
     /// ran.
     pub(crate) fn abandon(&mut self, runtime: &Runtime) -> Vec<Image> {
+        self.registry.end_dat_init();
         self.registry.context = None;
         let Some(transaction) = &mut self.transaction else {
             return Vec::new();
@@ -319,11 +331,7 @@ impl State {
         tracing::warn!("module code left the last reload by an exception");
         transaction.handlers.clear();
         let never_ran = match transaction.prepared.take() {
-            Some(prepared) => prepared
-                .images
-                .into_iter()
-                .map(|(_, image)| image)
-                .collect(),
+            Some(prepared) => prepared.images.into_iter().map(|new| new.image).collect(),
             None => Vec::new(),
         };
         let left: Vec<Step> = transaction.steps.drain(..).collect();

@@ -8,33 +8,29 @@ use std::ffi::{c_char, c_void};
 use std::ptr::NonNull;
 
 use liveswap_runtime::{
-    Begin, CodeAddress, Entry, Error, HandlerFn, Linkage, Name, ProcGetter, Program, name_from_c,
-    name_list,
+    Begin, CodeAddress, Entry, Error, HandlerFn, Linkage, Name, ProcGetter, Program, Refusal,
+    SymbolRef, name_from_c, name_list,
 };
 
-use crate::door::{self, door, guarded, say};
+use crate::door::{door, guarded, say};
 use crate::{collector, nim_string};
 
-/// Names a module and one of its symbols.
+/// Names a symbol, or complains.
 ///
 /// # Safety
-/// Both are null or zero-terminated.
-unsafe fn symbol(
+/// Both are null or zero-terminated, and do not change during the call they were passed to.
+#[inline]
+unsafe fn symbol<'a>(
     what: &str,
     module: *const c_char,
     name: *const c_char,
-) -> Option<(&'static [u8], &'static [u8])> {
-    if module.is_null() || name.is_null() {
+) -> Option<SymbolRef<'a>> {
+    // SAFETY: the caller's contract.
+    let symbol = unsafe { SymbolRef::from_pointers(module, name) };
+    if symbol.is_none() {
         say(&format!("{what} was called without a module or a name"));
-        return None;
     }
-    // SAFETY: not null; the strings are only used during the call that they were passed to.
-    unsafe {
-        Some((
-            std::ffi::CStr::from_ptr(module).to_bytes(),
-            std::ffi::CStr::from_ptr(name).to_bytes(),
-        ))
-    }
+    symbol
 }
 
 /// Registers `function` as the newest code of a proc; returns the proc's permanent address.
@@ -49,11 +45,11 @@ pub unsafe extern "C-unwind" fn hcrRegisterProc(
 ) -> *mut c_void {
     guarded("hcrRegisterProc", std::ptr::null_mut(), || {
         // SAFETY: the caller's contract.
-        let Some((module, name)) = (unsafe { symbol("hcrRegisterProc", module, name) }) else {
+        let Some(symbol) = (unsafe { symbol("hcrRegisterProc", module, name) }) else {
             return std::ptr::null_mut();
         };
         let target = CodeAddress(function as usize);
-        address_or_stub(door().runtime.register_proc(module, name, target))
+        address_or_stub(door().runtime.register_proc(symbol, target))
     })
 }
 
@@ -68,20 +64,26 @@ pub unsafe extern "C-unwind" fn hcrGetProc(
 ) -> *mut c_void {
     guarded("hcrGetProc", std::ptr::null_mut(), || {
         // SAFETY: the caller's contract.
-        let Some((module, name)) = (unsafe { symbol("hcrGetProc", module, name) }) else {
+        let Some(symbol) = (unsafe { symbol("hcrGetProc", module, name) }) else {
             return std::ptr::null_mut();
         };
-        address_or_stub(door().runtime.get_proc(module, name))
+        address_or_stub(door().runtime.get_proc(symbol))
     })
 }
 
-/// Without a slot the program goes on; only a call of the proc ends it, with a message.
+#[inline]
 fn address_or_stub(address: Result<CodeAddress, Error>) -> *mut c_void {
-    let address = address.or_else(|error| {
-        say(&error.to_string());
-        door().runtime.overflow_stub()
-    });
     match address {
+        Ok(address) => address.0 as *mut c_void,
+        Err(error) => stub(&error),
+    }
+}
+
+/// Without a slot the program goes on; only a call of the proc ends it, with a message.
+#[cold]
+fn stub(error: &Error) -> *mut c_void {
+    say(&error.to_string());
+    match door().runtime.overflow_stub() {
         Ok(address) => address.0 as *mut c_void,
         Err(error) => {
             say(&error.to_string());
@@ -106,7 +108,7 @@ pub unsafe extern "C-unwind" fn hcrRegisterGlobal(
 ) -> u8 {
     guarded("hcrRegisterGlobal", 0, || {
         // SAFETY: the caller's contract.
-        let Some((module, name)) = (unsafe { symbol("hcrRegisterGlobal", module, name) }) else {
+        let Some(symbol) = (unsafe { symbol("hcrRegisterGlobal", module, name) }) else {
             return 0;
         };
         let tell = |address: Option<NonNull<u8>>| {
@@ -119,14 +121,14 @@ pub unsafe extern "C-unwind" fn hcrRegisterGlobal(
         };
         let done = door()
             .runtime
-            .register_global(module, name, size, marker, |address| tell(Some(address)));
+            .register_global(symbol, size, marker, |address| tell(Some(address)));
         match done {
             Ok((first, None)) => u8::from(first),
             Ok((first, Some(from))) => {
                 say(&format!(
                     "global {} of module {} changed its size from {from} to {size} bytes: it starts anew",
-                    Name::new(name),
-                    Name::new(module),
+                    Name::new(symbol.name()),
+                    Name::new(symbol.module()),
                 ));
                 u8::from(first)
             }
@@ -150,10 +152,10 @@ pub unsafe extern "C-unwind" fn hcrGetGlobal(
 ) -> *mut c_void {
     guarded("hcrGetGlobal", std::ptr::null_mut(), || {
         // SAFETY: the caller's contract.
-        let Some((module, name)) = (unsafe { symbol("hcrGetGlobal", module, name) }) else {
+        let Some(symbol) = (unsafe { symbol("hcrGetGlobal", module, name) }) else {
             return std::ptr::null_mut();
         };
-        match door().runtime.get_global(module, name) {
+        match door().runtime.get_global(symbol) {
             Ok(address) => address.as_ptr().cast(),
             Err(error) => {
                 say(&error.to_string());
@@ -252,12 +254,14 @@ pub extern "C-unwind" fn hcrPerformCodeReload() {
     let under_way = guarded("hcrPerformCodeReload", false, || {
         let runtime = &door().runtime;
         match runtime.begin_reload() {
-            Ok(begin) => {
-                door::reload_accepted();
-                begin == Begin::UnderWay
-            }
-            Err(error) => {
-                door::reload_refused(&error, runtime.generation());
+            Ok(begin) => begin == Begin::UnderWay,
+            Err(Refusal { error, repeated }) => {
+                if !repeated {
+                    let generation = runtime.generation();
+                    say(&format!(
+                        "reload refused, generation {generation} goes on: {error}"
+                    ));
+                }
                 false
             }
         }

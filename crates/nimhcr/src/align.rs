@@ -6,8 +6,9 @@
 //! little earlier or later, the place that a programmer would have meant is taken: an anonymous proc
 //! comes right *before* the global that it initialises and right *behind* the proc that it is nested in.
 
+use hashbrown::HashMap;
 use similar::{Algorithm, DiffOp};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 /// A symbol as the alignment sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]

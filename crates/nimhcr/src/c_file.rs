@@ -3,7 +3,7 @@
 //! A library does not tell everything that matters at a reload; the text that it was made from does.
 //! Without the file nothing is known, and nothing is assumed.
 
-use std::collections::{HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;

@@ -20,7 +20,7 @@ pub(crate) struct CName<'a> {
 impl<'a> CName<'a> {
     /// Takes a name apart; `None` if it has another form (those names are stable).
     pub(crate) fn parse(name: &'a [u8]) -> Option<CName<'a>> {
-        let at = name.windows(3).rposition(|window| window == b"___")?;
+        let at = last_triple_underscore(name)?;
         let (front, tail) = (&name[..at], &name[at + 3..]);
         let (rest, item) = split_last(front, b'_')?;
         let (version_two, digits) = match item {
@@ -68,6 +68,18 @@ impl<'a> CName<'a> {
 /// What of a name stays the same from build to build.
 pub(crate) fn identity(name: &[u8]) -> Vec<u8> {
     CName::parse(name).map_or_else(|| name.to_vec(), |name| name.identity())
+}
+
+/// Where the last `___` begins.
+fn last_triple_underscore(name: &[u8]) -> Option<usize> {
+    let mut end = name.len();
+    loop {
+        let last = name[..end].iter().rposition(|byte| *byte == b'_')?;
+        match name[..last] {
+            [.., b'_', b'_'] => return Some(last - 2),
+            _ => end = last,
+        }
+    }
 }
 
 fn split_last(bytes: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {

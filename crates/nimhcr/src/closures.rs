@@ -5,7 +5,7 @@
 //! must never meet code that expects another layout, and a closure iterator must go on in the states
 //! in which it was suspended.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 use std::hash::{DefaultHasher, Hasher};
 
 use crate::c_file::{CFile, Definitions};

@@ -1,9 +1,10 @@
 //! What Nim adds to the module protocol.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use hashbrown::{HashMap, HashSet};
 use liveswap_runtime::{
     ChangedModule, Detached, Dialect, KnownSymbol, Name, Note, ProcId, RemovedProc, SymbolId,
     SymbolPlan,
@@ -30,7 +31,8 @@ impl NimDialect {
 /// What is noted of an image.
 #[derive(Debug)]
 struct Facts {
-    closures: Closures,
+    /// `None` if the C file could not be read.
+    closures: Option<Closures>,
     layouts: Layouts,
     /// Symbols with unstable names and stable procs, if the library has a symbol table; read when it
     /// replaces another.
@@ -47,6 +49,11 @@ struct Symbols {
 
 fn facts(note: Option<&Note>) -> Option<&Facts> {
     note?.downcast_ref()
+}
+
+fn is_closure(note: Option<&Note>, name: &[u8]) -> bool {
+    let closures = facts(note).and_then(|facts| facts.closures.as_ref());
+    closures.is_some_and(|closures| closures.contains_key(name))
 }
 
 impl Dialect for NimDialect {
@@ -75,7 +82,7 @@ impl Dialect for NimDialect {
             Some(file) => {
                 let definitions = Definitions::new(&file.text);
                 (
-                    closures::of_file(&file, &definitions),
+                    Some(closures::of_file(&file, &definitions)),
                     layouts::of_file(&file, &definitions),
                 )
             }
@@ -131,9 +138,8 @@ impl Dialect for NimDialect {
     fn removed_proc(&self, name: &Name, note: Option<&Note>) -> RemovedProc {
         // Objects of a removed type may live on, and the collector goes through their markers.
         // `Dl_…` are functions of other libraries, which do not go away. Closures may be in flight.
-        let needed = name.starts_with(b"Marker_ty")
-            || name.starts_with(b"Dl_")
-            || facts(note).is_some_and(|facts| facts.closures.contains_key(&**name));
+        let needed =
+            name.starts_with(b"Marker_ty") || name.starts_with(b"Dl_") || is_closure(note, name);
         if needed {
             RemovedProc::KeepsOldCode
         } else {
@@ -218,34 +224,43 @@ fn match_module(module: &ChangedModule, new_facts: &[&Facts], plan: &mut SymbolP
             _ => Kind::Global,
         },
     };
-    let old_items: Vec<Item> = old
-        .iter()
-        .map(|symbol| {
-            let proc = symbol
-                .known
-                .is_some_and(|known| matches!(known.id, SymbolId::Proc(_)));
-            item(symbol.name, proc)
-        })
-        .collect();
-    let new_items: Vec<Item> = new
-        .iter()
-        .map(|symbol| item(symbol.name, is_proc(symbol.name)))
-        .collect();
-    let matched = align(&old_items, &new_items);
+    let is_known_proc = |symbol: &Placed<'_>| {
+        symbol
+            .known
+            .is_some_and(|known| matches!(known.id, SymbolId::Proc(_)))
+    };
+    // Most edits change bodies and no names: then there is nothing to align.
+    let same_names = old.len() == new.len() && old.iter().zip(&new).all(|(o, n)| o.name == n.name);
+    let matched: Vec<Option<usize>> = if same_names {
+        (0..new.len()).map(Some).collect()
+    } else {
+        let old_items: Vec<Item> = old
+            .iter()
+            .map(|symbol| item(symbol.name, is_known_proc(symbol)))
+            .collect();
+        let new_items: Vec<Item> = new
+            .iter()
+            .map(|symbol| item(symbol.name, is_proc(symbol.name)))
+            .collect();
+        align(&old_items, &new_items)
+    };
 
-    let old_closures = facts(module.old.as_ref()).map(|facts| &facts.closures);
-    let new_closure = |name: &[u8]| new_facts.iter().find_map(|facts| facts.closures.get(name));
+    let old_closures = facts(module.old.as_ref()).and_then(|facts| facts.closures.as_ref());
+    let new_closures = || new_facts.iter().filter_map(|facts| facts.closures.as_ref());
+    let new_closure = |name: &[u8]| new_closures().find_map(|closures| closures.get(name));
     let mut continued = HashSet::new();
-    for (symbol, (partner, item)) in new.iter().zip(matched.iter().zip(&new_items)) {
+    for (symbol, partner) in new.iter().zip(&matched) {
         let known = match partner {
             Some(o) => {
                 continued.insert(*o);
                 old[*o].known
             }
-            None => parked.get_mut(&item.identity).and_then(Vec::pop),
+            None => parked
+                .get_mut(&c_name::identity(symbol.name))
+                .and_then(Vec::pop),
         };
         let Some(known) = known else {
-            plan.new_procs += usize::from(item.kind != Kind::Global && is_proc(symbol.name));
+            plan.new_procs += usize::from(is_proc(symbol.name));
             continue;
         };
         let old_closure = old_closures.and_then(|closures| closures.get(&*known.name));

@@ -1,9 +1,9 @@
 //! The one run-time of the process, and how it speaks to the user.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
-use liveswap_runtime::{Error, Runtime, Settings, at_exit, init_trace_from_env, stderr_line};
+use liveswap_runtime::{Runtime, Settings, at_exit, init_trace_from_env, stderr_line};
 
 use crate::collector::Nim;
 use crate::dialect::NimDialect;
@@ -62,21 +62,5 @@ pub(crate) fn guarded<T>(what: &str, otherwise: T, action: impl FnOnce() -> T) -
             ));
             otherwise
         }
-    }
-}
-
-/// The last refusal that was shown: a program that asks in a loop must not flood the terminal.
-static LAST_REFUSAL: Mutex<Option<String>> = Mutex::new(None);
-
-pub(crate) fn reload_accepted() {
-    *LAST_REFUSAL.lock().unwrap_or_else(PoisonError::into_inner) = None;
-}
-
-pub(crate) fn reload_refused(error: &Error, generation: u64) {
-    let text = format!("reload refused, generation {generation} goes on: {error}");
-    let mut last = LAST_REFUSAL.lock().unwrap_or_else(PoisonError::into_inner);
-    if last.as_deref() != Some(&text) {
-        say(&text);
-        *last = Some(text);
     }
 }

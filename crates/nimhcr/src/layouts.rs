@@ -3,7 +3,8 @@
 //! Objects on the heap keep the layout that they were made with. What the run-time can do about an edit
 //! that changes it is to say so.
 
-use std::collections::{BTreeSet, HashMap};
+use hashbrown::HashMap;
+use std::collections::BTreeSet;
 
 use crate::c_file::{CFile, Definitions};
 

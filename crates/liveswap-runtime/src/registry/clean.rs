@@ -1,12 +1,12 @@
 //! Clean-up after the passes: what was not registered again by those who should have is gone.
 
-use std::collections::HashSet;
+use hashbrown::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::globals::marker_address;
+use super::globals::{GlobalRegistration, marker_address};
 use super::procs::{ProcId, Registration};
 use super::{GlobalId, Handler, ModuleId, Phase, ProcState, Registry, Retired};
-use crate::dialect::{Dialect, RemovedProc};
+use crate::dialect::{Dialect, RemovedProc, SymbolId};
 use crate::image::Image;
 use crate::settings::KeepImages;
 
@@ -39,10 +39,18 @@ impl Registry {
         }
         match phase {
             Phase::Outside => false,
-            Phase::DatInit => true,
+            Phase::DatInit => self.module(by).replayed != Some(self.generation),
             Phase::TypeInfos => initialised.contains(&by),
             Phase::Init => initialised.contains(&by) || Some(by) == self.system,
         }
+    }
+
+    /// Whether the module may have registrations that it should have repeated.
+    fn may_be_stale(&self, id: ModuleId, initialised: &HashSet<ModuleId>) -> bool {
+        !self.is_imported(id)
+            || initialised.contains(&id)
+            || Some(id) == self.system
+            || self.module(id).replayed != Some(self.generation)
     }
 
     /// Whether the module was reached from the root in the newest generation.
@@ -61,80 +69,120 @@ impl Registry {
         initialised: &HashSet<ModuleId>,
         scope: Scope,
     ) {
-        self.clean_procs(dialect, initialised, scope);
-        self.clean_globals(dialect, initialised, scope);
+        let mut orphans = Vec::new();
+        for n in 0..self.modules.len() {
+            let id = ModuleId(n as u32);
+            if !self.may_be_stale(id, initialised) {
+                continue;
+            }
+            let mut registered = std::mem::take(&mut self.modules[n].registered);
+            registered.retain(|symbol| match symbol {
+                SymbolId::Proc(proc) => {
+                    let Some(best) = self.procs[proc.0 as usize].best else {
+                        return false;
+                    };
+                    let Registration {
+                        by, phase, pass, ..
+                    } = best;
+                    if by != Some(id) {
+                        return false;
+                    }
+                    let stale = self.is_stale(by, phase, pass, initialised, scope);
+                    if stale {
+                        orphans.push(*proc);
+                    }
+                    !stale
+                }
+                SymbolId::Global(global) => {
+                    !self.clean_global(dialect, *global, id, initialised, scope)
+                }
+            });
+            registered.append(&mut self.modules[n].registered);
+            self.modules[n].registered = registered;
+        }
+        self.adopt_or_remove(dialect, orphans);
         self.roots_version += 1;
     }
 
-    fn clean_procs(
-        &mut self,
-        dialect: &dyn Dialect,
-        initialised: &HashSet<ModuleId>,
-        scope: Scope,
-    ) {
-        for n in 0..self.procs.len() {
-            let id = ProcId(n as u32);
-            let candidate = self.procs[n].candidate.take();
-            let Some(Registration {
-                by, phase, pass, ..
-            }) = self.procs[n].best
-            else {
-                continue;
-            };
-            if !self.is_stale(by, phase, pass, initialised, scope) {
-                continue;
+    /// Procs whose best registration was not repeated go on with another one of this generation, if
+    /// there is one.
+    fn adopt_or_remove(&mut self, dialect: &dyn Dialect, orphans: Vec<ProcId>) {
+        if orphans.is_empty() {
+            return;
+        }
+        let mut repeated: HashMap<ProcId, (ModuleId, usize)> = HashMap::new();
+        let wanted: HashSet<ProcId> = orphans.iter().copied().collect();
+        for (proc, by, target) in self.repeated_registrations() {
+            let newer =
+                |other: &(ModuleId, usize)| self.module(by).loaded >= self.module(other.0).loaded;
+            if wanted.contains(&proc) && repeated.get(&proc).is_none_or(newer) {
+                repeated.insert(proc, (by, target));
             }
+        }
+        for id in orphans {
+            let candidate = self.procs[id.0 as usize].candidate.take();
             match candidate.filter(|candidate| candidate.pass == self.generation) {
                 Some(candidate) => self.decide(id, candidate),
-                None => self.remove_proc(dialect, id),
+                None => match repeated.get(&id) {
+                    Some((by, target)) => self.decide_for_repeated(id, *by, *target),
+                    None => self.remove_proc(dialect, id),
+                },
             }
         }
     }
 
     /// Nobody registers the proc any more.
-    pub(super) fn remove_proc(&mut self, dialect: &dyn Dialect, id: ProcId) {
+    fn remove_proc(&mut self, dialect: &dyn Dialect, id: ProcId) {
         let proc = &self.procs[id.0 as usize];
-        let image = proc.target.and_then(|target| self.image_at(target));
+        let image = self.targets[id.0 as usize].and_then(|target| self.image_at(target));
         let note = image.and_then(|image| image.note.as_ref());
         let fate = dialect.removed_proc(&proc.name, note);
         tracing::debug!(proc = %proc.name, ?fate, "clean up");
-        let generation = self.generation;
-        let Some(slots) = &self.slots else { return };
         let proc = &mut self.procs[id.0 as usize];
         proc.best = None;
         match fate {
             RemovedProc::Gone => {
                 proc.state = ProcState::Gone;
-                proc.publish(slots, None, generation);
+                self.lead(id, None);
             }
             RemovedProc::KeepsOldCode => proc.state = ProcState::KeepsOldCode,
         }
     }
 
-    fn clean_globals(
+    /// Forgets a module's registration of a global if it is stale; with the last one goes the global.
+    fn clean_global(
         &mut self,
         dialect: &dyn Dialect,
+        id: GlobalId,
+        by: ModuleId,
         initialised: &HashSet<ModuleId>,
         scope: Scope,
-    ) {
-        for n in 0..self.globals.len() {
-            let Some(mut global) = self.globals[n].take() else {
-                continue;
-            };
-            let before = global.registrations.len();
-            global
-                .registrations
-                .retain(|one| !self.is_stale(one.by, one.phase, one.pass, initialised, scope));
-            let gone = before > 0 && global.registrations.is_empty();
-            let removed = gone && !dialect.keeps_global(&global.name);
-            if gone {
-                tracing::debug!(global = %global.name, removed, "clean up");
-            }
-            self.globals[n] = Some(global);
-            if removed {
-                self.remove_global(GlobalId(n as u32));
+    ) -> bool {
+        let Some(global) = self.globals[id.0 as usize].as_ref() else {
+            return true;
+        };
+        let Some(at) = global
+            .registrations
+            .iter()
+            .position(|one| one.by == Some(by))
+        else {
+            return true;
+        };
+        let GlobalRegistration { phase, pass, .. } = global.registrations[at];
+        if !self.is_stale(Some(by), phase, pass, initialised, scope) {
+            return false;
+        }
+        if let Some(global) = self.globals[id.0 as usize].as_mut() {
+            global.registrations.remove(at);
+            if global.registrations.is_empty() {
+                let kept = dialect.keeps_global(&global.name);
+                tracing::debug!(global = %global.name, kept, "clean up");
+                if !kept {
+                    self.remove_global(id);
+                }
             }
         }
+        true
     }
 
     /// Retires the modules that are no longer imported. Returns their handlers.
@@ -172,7 +220,7 @@ impl Registry {
             return Vec::new();
         };
         // Newest last: count from the end.
-        let mut newer = std::collections::HashMap::<ModuleId, usize>::new();
+        let mut newer = HashMap::<ModuleId, usize>::new();
         let mut closable = Vec::new();
         for n in (0..self.retired.len()).rev() {
             let count = newer.entry(self.retired[n].module).or_default();
@@ -185,7 +233,7 @@ impl Registry {
     }
 
     fn is_referred_to(&self, image: &Image) -> bool {
-        let by_proc = || self.procs.iter().filter_map(|proc| proc.target);
+        let by_proc = || self.targets.iter().copied().flatten();
         let by_marker = || {
             let registrations = self.globals.iter().flatten().flat_map(|g| &g.registrations);
             registrations
@@ -204,14 +252,11 @@ impl Registry {
 
     /// Everything is released: slots lead to their stubs, globals and images are given back.
     pub(crate) fn release_all(&mut self) -> Vec<Arc<Image>> {
-        let generation = self.generation;
-        if let Some(slots) = &self.slots {
-            for proc in &mut self.procs {
-                if proc.target.is_some() {
-                    proc.state = ProcState::Gone;
-                    proc.best = None;
-                    proc.publish(slots, None, generation);
-                }
+        for n in 0..self.procs.len() {
+            if self.targets[n].is_some() {
+                self.procs[n].state = ProcState::Gone;
+                self.procs[n].best = None;
+                self.lead(ProcId(n as u32), None);
             }
         }
         let mut images: Vec<Arc<Image>> = self
@@ -222,9 +267,12 @@ impl Registry {
         for module in &mut self.modules {
             module.handlers.clear();
             module.globals.clear();
+            module.registered.clear();
+            module.journal = None;
             images.extend(module.image.take());
         }
         self.globals.clear();
+        self.free_globals.clear();
         self.root_view.clear();
         self.by_hash.clear();
         self.buried.clear();

@@ -1,11 +1,12 @@
 //! Globals: zeroed storage at a permanent address, initialised by whoever registers it first.
 
+use super::journal::Question;
 use super::{Buried, Caller, ModuleId, Phase, Registry};
 use crate::dialect::{Dialect, SymbolId};
 use crate::error::Error;
 use crate::image::{ImageId, MAIN_PROGRAM};
 use crate::storage::Storage;
-use crate::{CodeAddress, Name};
+use crate::{CodeAddress, Name, SymbolRef};
 use std::ptr::NonNull;
 
 /// A global that the run-time knows.
@@ -58,13 +59,24 @@ impl Registry {
     pub(crate) fn register_global(
         &mut self,
         dialect: &dyn Dialect,
-        module: &[u8],
-        name: &[u8],
+        symbol: SymbolRef<'_>,
         size: isize,
         marker: Option<GlobalMarker>,
     ) -> Result<Registered, Error> {
+        let question = Question::RegisterGlobal {
+            size,
+            marker: marker.map_or(0, |marker| marker as usize),
+        };
+        if let Some(address) = self.replay(symbol, question).and_then(address_of) {
+            return Ok(Registered {
+                address,
+                first: false,
+                resized_from: None,
+            });
+        }
         let caller = self.caller();
-        let module = self.module_id(module);
+        let module = self.module_id(symbol.module());
+        let name = symbol.name();
         let no_memory = |registry: &Registry, cause: String| Error::GlobalMemory {
             global: Name::new(name),
             module: registry.module(module).name.clone(),
@@ -130,6 +142,7 @@ impl Registry {
                 }),
             }
             global.registrations.clear();
+            self.modules[module.0 as usize].names += 1;
             first = true;
         }
         global.size = Some(bytes);
@@ -147,6 +160,11 @@ impl Registry {
             }
             None => {
                 global.registrations.push(now);
+                if let Some(by) = caller.module {
+                    self.modules[by.0 as usize]
+                        .registered
+                        .push(SymbolId::Global(id));
+                }
                 None
             }
         };
@@ -154,8 +172,11 @@ impl Registry {
             self.roots_version += 1;
         }
         hold(global, kept, caller);
+        let address = global.storage.address();
+        let answer = address.as_ptr() as usize;
+        self.record(symbol, module, question, answer, SymbolId::Global(id));
         Ok(Registered {
-            address: global.storage.address(),
+            address,
             first,
             resized_from,
         })
@@ -165,11 +186,17 @@ impl Registry {
     pub(crate) fn get_global(
         &mut self,
         dialect: &dyn Dialect,
-        module: &[u8],
-        name: &[u8],
+        symbol: SymbolRef<'_>,
     ) -> Result<NonNull<u8>, Error> {
+        if let Some(address) = self
+            .replay(symbol, Question::GetGlobal)
+            .and_then(address_of)
+        {
+            return Ok(address);
+        }
         let caller = self.caller();
-        let module = self.module_id(module);
+        let module = self.module_id(symbol.module());
+        let name = symbol.name();
         let of_system = self.global_of_system(dialect, caller, module, name);
         let id = match of_system.or_else(|| self.find_global(caller, module, name)) {
             Some(id) => id,
@@ -188,7 +215,16 @@ impl Registry {
             return Err(Error::Order("a global was removed while it was asked for"));
         };
         hold(global, kept, caller);
-        Ok(global.storage.address())
+        let address = global.storage.address();
+        let (owner, answer) = (global.module, address.as_ptr() as usize);
+        self.record(
+            symbol,
+            owner,
+            Question::GetGlobal,
+            answer,
+            SymbolId::Global(id),
+        );
+        Ok(address)
     }
 
     /// The system module's global of this name, if it stands for that of another module.
@@ -224,8 +260,12 @@ impl Registry {
     }
 
     fn new_global(&mut self, module: ModuleId, name: Name, storage: Storage) -> GlobalId {
-        let id = GlobalId(self.globals.len() as u32);
-        self.globals.push(Some(Global {
+        // Numbers of removed globals are used again: nothing refers to them.
+        let id = self.free_globals.pop().unwrap_or_else(|| {
+            self.globals.push(None);
+            GlobalId(self.globals.len() as u32 - 1)
+        });
+        self.globals[id.0 as usize] = Some(Global {
             module,
             name,
             storage,
@@ -234,7 +274,7 @@ impl Registry {
             former: Vec::new(),
             holders: Vec::new(),
             born: self.generation,
-        }));
+        });
         self.insert_global(module, id);
         id
     }
@@ -267,6 +307,7 @@ impl Registry {
         {
             entry.remove();
         }
+        self.modules[module.0 as usize].names += 1;
         if born == 0 {
             self.root_view
                 .entry((module, name))
@@ -288,6 +329,7 @@ impl Registry {
     pub(super) fn remove_global(&mut self, id: GlobalId) {
         self.unlist_global(id);
         if let Some(global) = self.globals[id.0 as usize].take() {
+            self.free_globals.push(id);
             self.root_view
                 .retain(|_, symbol| *symbol != SymbolId::Global(id));
             self.buried.push(Buried {
@@ -330,6 +372,10 @@ impl Registry {
             global.holders.retain(|holder| !closed.contains(holder));
         }
     }
+}
+
+fn address_of(answer: usize) -> Option<NonNull<u8>> {
+    NonNull::new(answer as *mut u8)
 }
 
 /// Notes that the caller knows the global's address. Globals that are kept anyway need no note.

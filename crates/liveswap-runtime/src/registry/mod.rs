@@ -3,6 +3,7 @@
 
 mod clean;
 mod globals;
+mod journal;
 mod procs;
 mod rename;
 
@@ -73,6 +74,16 @@ pub(crate) struct Module {
     pub(crate) loaded: u64,
     /// Generation in which the module was last reached from the root.
     pub(crate) seen: u64,
+    /// Changes whenever a name of a symbol of this module gets another meaning, or a global another
+    /// place.
+    names: u32,
+    /// What is registered by this module, under its own name or another's.
+    registered: Vec<SymbolId>,
+    journal: Option<journal::Journal>,
+    /// Generation in which `DatInit000` did exactly what its journal says.
+    replayed: Option<u64>,
+    /// Modules that the image imports.
+    pub(crate) imports: Arc<[ModuleId]>,
     /// Its `Init000` has not run to its end yet.
     pub(crate) uninitialised: bool,
     pub(crate) handlers: Vec<Handler>,
@@ -100,6 +111,12 @@ pub(crate) struct Context {
     pub(crate) phase: Phase,
 }
 
+impl Context {
+    fn is_of_this_thread(&self) -> bool {
+        self.thread == sys::process::thread_id()
+    }
+}
+
 pub(crate) struct Registry {
     pub(crate) settings: Settings,
     modules: Vec<Module>,
@@ -107,7 +124,11 @@ pub(crate) struct Registry {
     /// Consecutive calls are mostly about the same module.
     latest: ModuleId,
     procs: Vec<Proc>,
+    /// Where each proc leads, for searching.
+    targets: Vec<Option<crate::CodeAddress>>,
     globals: Vec<Option<Global>>,
+    free_globals: Vec<GlobalId>,
+    journal_mode: journal::JournalMode,
     hasher: DefaultHashBuilder,
     pub(crate) slots: Option<SlotTable>,
     /// The names that the main program was built with, where they mean something else by now.
@@ -131,7 +152,10 @@ impl Registry {
             by_name: HashTable::new(),
             latest: ModuleId(0),
             procs: Vec::new(),
+            targets: Vec::new(),
             globals: Vec::new(),
+            free_globals: Vec::new(),
+            journal_mode: journal::JournalMode::Off,
             hasher: DefaultHashBuilder::default(),
             slots: None,
             root_view: HashMap::new(),
@@ -166,8 +190,12 @@ impl Registry {
         id
     }
 
-    /// The module of this name, if it is known.
-    pub(crate) fn find_module(&self, name: &[u8]) -> Option<ModuleId> {
+    /// The modules of these names, in order.
+    pub(crate) fn module_ids(&mut self, names: &[Name]) -> Arc<[ModuleId]> {
+        names.iter().map(|name| self.module_id(name)).collect()
+    }
+
+    fn find_module(&self, name: &[u8]) -> Option<ModuleId> {
         let hash = self.hash(name);
         self.by_name
             .find(hash, |id| *self.modules[id.0 as usize].name == *name)
@@ -185,6 +213,11 @@ impl Registry {
             image: None,
             loaded: 0,
             seen: 0,
+            names: 0,
+            registered: Vec::new(),
+            journal: None,
+            replayed: None,
+            imports: Arc::from([]),
             uninitialised: false,
             handlers: Vec::new(),
         });
@@ -219,20 +252,28 @@ impl Registry {
             image: MAIN_PROGRAM,
             loaded: self.generation,
         };
-        let Some(context) = self.context else {
-            return outside;
-        };
-        if context.phase == Phase::Outside || context.thread != sys::process::thread_id() {
-            return outside;
+        match self.context {
+            Some(context) if context.phase != Phase::Outside && context.is_of_this_thread() => {
+                match context.module {
+                    Some(module) => Caller {
+                        phase: context.phase,
+                        ..self.caller_for(module)
+                    },
+                    None => outside,
+                }
+            }
+            _ => outside,
         }
-        let module = context.module.map(|id| self.module(id));
+    }
+
+    /// A module's `DatInit000`.
+    fn caller_for(&self, id: ModuleId) -> Caller {
+        let module = self.module(id);
         Caller {
-            module: context.module,
-            phase: context.phase,
-            image: module
-                .and_then(|module| module.image.as_ref())
-                .map_or(MAIN_PROGRAM, |i| i.id),
-            loaded: module.map_or(0, |module| module.loaded),
+            module: Some(id),
+            phase: Phase::DatInit,
+            image: module.image.as_ref().map_or(MAIN_PROGRAM, |image| image.id),
+            loaded: module.loaded,
         }
     }
 
@@ -261,6 +302,13 @@ impl Registry {
             self.module_mut(owner).handlers.push(handler);
             self.roots_version += 1;
         }
+    }
+
+    /// Whether any module has a handler.
+    pub(crate) fn has_handlers(&self) -> bool {
+        self.modules
+            .iter()
+            .any(|module| !module.handlers.is_empty())
     }
 
     /// The collector's roots: markers of globals, and environments of handlers.

@@ -1,10 +1,11 @@
 //! Procs: a permanent slot each, and the rules by which registrations decide its target.
 
+use super::journal::Question;
 use super::{Caller, ModuleId, Phase, Registry};
 use crate::dialect::{Dialect, SymbolId};
 use crate::error::Error;
 use crate::slots::{SlotError, SlotIndex, SlotTable};
-use crate::{CodeAddress, Name};
+use crate::{CodeAddress, Name, SymbolRef};
 
 /// A proc that the run-time knows, for the life of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,8 +41,6 @@ pub(crate) struct Proc {
     /// Slots that were handed out before it was known that they mean this proc.
     pub(super) aliases: Vec<SlotIndex>,
     pub(super) state: ProcState,
-    /// Where the slot leads now, if anywhere.
-    pub(super) target: Option<CodeAddress>,
     /// The registration that decides the target.
     pub(super) best: Option<Registration>,
     /// The best of the current pass, where an older pass still decides.
@@ -49,30 +48,32 @@ pub(crate) struct Proc {
     born: u64,
 }
 
-impl Proc {
-    /// Points the slot to `target`, or to the stub if there is none.
-    pub(super) fn publish(&mut self, slots: &SlotTable, target: Option<CodeAddress>, gone: u64) {
-        self.target = target;
-        for slot in std::iter::once(self.slot).chain(self.aliases.iter().copied()) {
-            match target {
-                Some(target) => slots.publish(slot, target),
-                None => slots.retire(slot, gone),
-            }
-        }
-    }
-}
-
 impl Registry {
     /// Registers `target` as the code of a proc and returns the proc's permanent address.
+    #[inline]
     pub(crate) fn register_proc(
         &mut self,
         dialect: &dyn Dialect,
-        module: &[u8],
-        name: &[u8],
+        symbol: SymbolRef<'_>,
         target: CodeAddress,
     ) -> Result<CodeAddress, Error> {
+        let question = Question::RegisterProc { target: target.0 };
+        match self.replay(symbol, question) {
+            Some(answer) => Ok(CodeAddress(answer)),
+            None => self.register_proc_anew(dialect, symbol, target),
+        }
+    }
+
+    fn register_proc_anew(
+        &mut self,
+        dialect: &dyn Dialect,
+        symbol: SymbolRef<'_>,
+        target: CodeAddress,
+    ) -> Result<CodeAddress, Error> {
+        let question = Question::RegisterProc { target: target.0 };
         let caller = self.caller();
-        let module = self.module_id(module);
+        let module = self.module_id(symbol.module());
+        let name = symbol.name();
         let id = match self.find_proc(caller, module, name) {
             Some(id) => self.claim_for(dialect, module, name, id),
             None => match self.claim_by_order(dialect, module, name) {
@@ -88,22 +89,39 @@ impl Registry {
         if target.0 != 0 {
             self.apply_registration(id, caller, target);
         }
+        self.record(symbol, module, question, address.0, SymbolId::Proc(id));
         Ok(address)
     }
 
     /// The permanent address of a proc, which may be registered later.
-    pub(crate) fn get_proc(&mut self, module: &[u8], name: &[u8]) -> Result<CodeAddress, Error> {
-        let caller = self.caller();
-        let module = self.module_id(module);
-        let id = match self.find_proc(caller, module, name) {
-            Some(id) => id,
-            None => self.new_proc(module, name)?,
-        };
-        let slot = self.procs[id.0 as usize].slot;
-        Ok(self.slot_table()?.address(slot))
+    #[inline]
+    pub(crate) fn get_proc(&mut self, symbol: SymbolRef<'_>) -> Result<CodeAddress, Error> {
+        match self.replay(symbol, Question::GetProc) {
+            Some(answer) => Ok(CodeAddress(answer)),
+            None => self.get_proc_anew(symbol),
+        }
     }
 
-    fn apply_registration(&mut self, id: ProcId, caller: Caller, target: CodeAddress) {
+    fn get_proc_anew(&mut self, symbol: SymbolRef<'_>) -> Result<CodeAddress, Error> {
+        let caller = self.caller();
+        let module = self.module_id(symbol.module());
+        let id = match self.find_proc(caller, module, symbol.name()) {
+            Some(id) => id,
+            None => self.new_proc(module, symbol.name())?,
+        };
+        let slot = self.procs[id.0 as usize].slot;
+        let address = self.slot_table()?.address(slot);
+        self.record(
+            symbol,
+            module,
+            Question::GetProc,
+            address.0,
+            SymbolId::Proc(id),
+        );
+        Ok(address)
+    }
+
+    pub(super) fn apply_registration(&mut self, id: ProcId, caller: Caller, target: CodeAddress) {
         let new = Registration {
             target,
             by: caller.module,
@@ -111,7 +129,6 @@ impl Registry {
             pass: self.generation,
             phase: caller.phase,
         };
-        let Some(slots) = &self.slots else { return };
         let proc = &mut self.procs[id.0 as usize];
         // Several modules may carry a copy of the same inline proc, and all of them register it at
         // every reload: the copy in the newest image counts, whatever the order.
@@ -122,24 +139,54 @@ impl Registry {
             }
         };
         if decides {
-            proc.best = Some(new);
-            proc.state = ProcState::Live;
-            proc.publish(slots, Some(target), 0);
+            self.decide(id, new);
         } else if proc
             .candidate
-            .is_none_or(|other| new.loaded >= other.loaded)
+            .is_none_or(|other| other.pass != new.pass || new.loaded >= other.loaded)
         {
             proc.candidate = Some(new);
         }
     }
 
+    /// A registration that a module repeated without being looked at, as the proc's best.
+    pub(super) fn decide_for_repeated(&mut self, id: ProcId, by: ModuleId, target: usize) {
+        let registration = Registration {
+            target: CodeAddress(target),
+            by: Some(by),
+            loaded: self.module(by).loaded,
+            pass: self.generation,
+            phase: Phase::DatInit,
+        };
+        self.decide(id, registration);
+    }
+
     /// The target of a registration becomes the proc's.
     pub(super) fn decide(&mut self, id: ProcId, registration: Registration) {
-        if let Some(slots) = &self.slots {
-            let proc = &mut self.procs[id.0 as usize];
-            proc.best = Some(registration);
-            proc.state = ProcState::Live;
-            proc.publish(slots, Some(registration.target), 0);
+        let n = id.0 as usize;
+        let before = self.procs[n].best.replace(registration);
+        if let Some(by) = registration.by
+            && before.is_none_or(|before| before.by != Some(by))
+        {
+            self.modules[by.0 as usize]
+                .registered
+                .push(SymbolId::Proc(id));
+        }
+        self.procs[n].state = ProcState::Live;
+        if self.targets[n] != Some(registration.target) {
+            self.lead(id, Some(registration.target));
+        }
+    }
+
+    /// Points the proc's slots to `target`, or to the stub that reports that the proc is gone.
+    pub(super) fn lead(&mut self, id: ProcId, target: Option<CodeAddress>) {
+        self.targets[id.0 as usize] = target;
+        let Some(slots) = &self.slots else { return };
+        let proc = &self.procs[id.0 as usize];
+        for slot in std::iter::once(proc.slot).chain(proc.aliases.iter().copied()) {
+            match target {
+                Some(target) => slots.publish(slot, target),
+                None => slots.retire(slot, self.generation),
+            }
         }
     }
 
@@ -187,11 +234,11 @@ impl Registry {
             slot,
             aliases: Vec::new(),
             state: ProcState::Pending,
-            target: None,
             best: None,
             candidate: None,
             born: self.generation,
         });
+        self.targets.push(None);
         self.insert_proc(module, id);
         Ok(id)
     }
@@ -218,9 +265,9 @@ impl Registry {
         {
             entry.remove();
         }
-        self.modules[module.0 as usize]
-            .parked
-            .retain(|other| *other != id);
+        let owner = &mut self.modules[module.0 as usize];
+        owner.parked.retain(|other| *other != id);
+        owner.names += 1;
         if self.procs[id.0 as usize].born == 0 {
             self.root_view
                 .entry((module, name))

@@ -95,7 +95,7 @@ impl Registry {
     fn detach(&mut self, id: ProcId) {
         self.park(id);
         let proc = &mut self.procs[id.0 as usize];
-        if proc.target.is_some() {
+        if self.targets[id.0 as usize].is_some() {
             tracing::debug!(proc = %proc.name, "keeps its old code");
             proc.state = ProcState::KeepsOldCode;
         }

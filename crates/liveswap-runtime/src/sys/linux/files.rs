@@ -1,8 +1,10 @@
 //! What `std::fs` does not tell about files.
 
-use std::fs::{File, Metadata};
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
 
 /// `F_SETSIG` of `fcntl(2)`, the same on every Linux; missing in the `libc` crate.
 const F_SETSIG: libc::c_int = 10;
@@ -27,6 +29,14 @@ impl Stamp {
             inode: (meta.dev(), meta.ino()),
         }
     }
+}
+
+/// Opens a file for reading without waiting for anybody: a pipe in its place opens, and is no file.
+pub fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)
 }
 
 /// Whether anybody has `file` open for writing; `None` where the file system cannot tell.

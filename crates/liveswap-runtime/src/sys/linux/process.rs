@@ -11,12 +11,17 @@ pub struct ProcessId {
     pub started: u64,
 }
 
-/// This process, as of the first call: a forked child does not take itself for its parent.
+/// This process. A forked child does not take itself for its parent.
 pub fn current() -> ProcessId {
+    static KNOWN: Mutex<Option<ProcessId>> = Mutex::new(None);
     let pid = std::process::id();
-    ProcessId {
-        pid,
-        started: start_time(pid).unwrap_or(0),
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    match *known {
+        Some(process) if process.pid == pid => process,
+        _ => *known.insert(ProcessId {
+            pid,
+            started: start_time(pid).unwrap_or(0),
+        }),
     }
 }
 
