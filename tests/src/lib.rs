@@ -1,1 +1,22 @@
-//! x
+//! What the whole-process tests share: the library under test, programs that are driven line by
+//! line, and C modules that speak the module protocol and are compiled on the spot.
+//!
+//! Everything here panics with a full account when something is not as it should be: it is only
+//! ever called from tests, and a test has nothing better to do with an error.
+
+pub mod c_host;
+pub mod c_module;
+pub mod c_project;
+pub mod compiler;
+pub mod elf_damage;
+pub mod library;
+pub mod nim;
+pub mod process;
+pub mod process_info;
+pub mod random;
+
+pub use c_host::{Host, HostOptions, Reply};
+pub use c_module::CModule;
+pub use c_project::CProject;
+pub use library::nimhcr_library;
+pub use process::{Exit, Process};

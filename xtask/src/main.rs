@@ -1,1 +1,103 @@
-fn main(){}
+//! The project's chores: checks, tests, the demonstration. `cargo xtask help` lists them.
+//!
+//! No dependencies, so that this builds first and fast on a machine that has nothing yet.
+
+#![expect(clippy::print_stdout, reason = "a command-line tool speaks on stdout")]
+
+mod demo;
+mod nim;
+mod project;
+mod stage;
+mod tidy;
+mod tools;
+
+use std::process::ExitCode;
+
+use project::Project;
+use stage::Stages;
+
+/// Failures are told to a person and end the run: text is all that is needed.
+type Result<T> = std::result::Result<T, String>;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  test [ARGS]   get the tools, build the library, run all tests (ARGS go to cargo test)
+  demo [nim]    show a running Nim program take up three edits and keep its state
+  ci            lint, demo, test: what must pass before a change lands
+  lint          format, clippy and tidy
+  tidy          the rules of the code that no compiler checks
+  setup         only get the tools that the tests need
+  help          this text";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let command = args.first().map_or("help", String::as_str);
+    let rest = args.get(1..).unwrap_or_default();
+    let mut stages = Stages::default();
+    let outcome = run(command, rest, &mut stages);
+    stages.print_times();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("xtask {command}: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &str, args: &[String], stages: &mut Stages) -> Result<()> {
+    if command != "test" && command != "demo" && !args.is_empty() {
+        return Err(format!("takes no arguments\n\n{USAGE}"));
+    }
+    match command {
+        "help" | "--help" | "-h" => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        "setup" => stages.run("tools", || tools::provide(tools::FOR_TESTS)),
+        "tidy" => stages.run("tidy", || tidy::check(&Project::find()?)),
+        "lint" => lint(&Project::find()?, stages),
+        "test" => test(&Project::find()?, args, stages),
+        "demo" => match args {
+            [] => demo::run(&Project::find()?, stages),
+            [which] if which == "nim" => demo::run(&Project::find()?, stages),
+            _ => Err(format!("there is one demonstration, `nim`\n\n{USAGE}")),
+        },
+        "ci" => {
+            let project = Project::find()?;
+            lint(&project, stages)?;
+            demo::run(&project, stages)?;
+            test(&project, &[], stages)
+        }
+        other => Err(format!("no such command: {other}\n\n{USAGE}")),
+    }
+}
+
+fn lint(project: &Project, stages: &mut Stages) -> Result<()> {
+    stages.run("format", || {
+        project.cargo(&["fmt", "--all", "--check"], &[])
+    })?;
+    stages.run("tidy", || tidy::check(project))?;
+    stages.run("clippy", || {
+        let args = [
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ];
+        project.cargo(&args, &[])
+    })
+}
+
+fn test(project: &Project, args: &[String], stages: &mut Stages) -> Result<()> {
+    stages.run("tools", || tools::provide(tools::FOR_TESTS))?;
+    let library = stages.run("build libnimhcr.so", || project.build_nimhcr())?;
+    let mut cargo_args = vec!["test", "--workspace"];
+    cargo_args.extend(args.iter().map(String::as_str));
+    stages.run("cargo test", || {
+        project.cargo(&cargo_args, &[("LIVESWAP_NIMHCR", library.as_os_str())])
+    })
+}

@@ -36,23 +36,29 @@ impl PrivateCopy {
     /// Writes `bytes` to a new private copy beside `original`.
     pub fn write(original: &Path, bytes: &[u8]) -> io::Result<PrivateCopy> {
         let owner = process::current();
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = copy_name(original, owner, number);
-        let path = original.with_file_name(&name);
-        // From here on a failure drops the value, which removes what was written.
-        let mut copy = PrivateCopy {
-            path: path.clone(),
-            plain: None,
+        let (mut copy, mut file) = loop {
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            let path = original.with_file_name(copy_name(original, owner, number));
+            let created = std::fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o700)
+                .open(&path);
+            match created {
+                Ok(file) => {
+                    remember(path.clone());
+                    // From here on a failure drops the copy, which removes what was written.
+                    break (PrivateCopy { path, plain: None }, file);
+                }
+                // Left behind by the program that this process was before an `exec`.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
         };
-        remember(path);
-        let mut file = std::fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o700)
-            .open(&copy.path)?;
         io::Write::write_all(&mut file, bytes)?;
         if copy.path.as_os_str().as_bytes().contains(&b'$') {
             // The loader replaces `$ORIGIN` and its like in paths, and there is no way to quote them.
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
             let plain = std::env::temp_dir().join(copy_name(Path::new("module"), owner, number));
             std::os::unix::fs::symlink(&copy.path, &plain)?;
             remember(plain.clone());
@@ -74,7 +80,10 @@ impl PrivateCopy {
 
 impl Drop for PrivateCopy {
     fn drop(&mut self) {
-        for path in self.plain.iter().chain([&self.path]) {
+        // A forked child leaves its parent's copies alone.
+        let is_mine =
+            |path: &&PathBuf| path.file_name().and_then(owner_of) == Some(process::current());
+        for path in self.plain.iter().chain([&self.path]).filter(is_mine) {
             let mut on_disk = ON_DISK.lock().unwrap_or_else(PoisonError::into_inner);
             on_disk.retain(|other| other.as_os_str() != path.as_os_str());
             drop(on_disk);
@@ -115,12 +124,24 @@ pub fn remove_abandoned(folder: &Path) {
     };
     for entry in entries.flatten() {
         if let Some(owner) = owner_of(&entry.file_name())
-            && !process::is_running(owner)
+            && is_abandoned(owner, &entry.path())
             && std::fs::remove_file(entry.path()).is_ok()
         {
             tracing::debug!(copy = %entry.path().display(), "removed what a crash left behind");
         }
     }
+}
+
+/// Whether nobody removes this copy any more. What bears this process's own name but is not known to
+/// it comes from the program that it was before an `exec`.
+fn is_abandoned(owner: ProcessId, path: &Path) -> bool {
+    if owner != process::current() {
+        return !process::is_running(owner);
+    }
+    let on_disk = ON_DISK.lock().unwrap_or_else(PoisonError::into_inner);
+    !on_disk
+        .iter()
+        .any(|known| known.as_os_str() == path.as_os_str())
 }
 
 fn copy_name(original: &Path, owner: ProcessId, number: u64) -> OsString {

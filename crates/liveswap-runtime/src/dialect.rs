@@ -3,9 +3,11 @@
 //! The run-time identifies symbols by module and name. A compiler whose names change between builds,
 //! whose collector needs certain procs, or whose libraries disagree about an owner says so here.
 
-use crate::Name;
+use std::ptr::NonNull;
+
 use crate::image::Note;
 use crate::registry::{GlobalId, ProcId};
+use crate::{CodeAddress, Name};
 
 /// A symbol that the run-time knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,6 +25,8 @@ pub struct KnownSymbol {
     pub id: SymbolId,
     /// The name by which the images before the reload know it.
     pub name: Name,
+    /// The module under whose name it is registered.
+    pub owner: Name,
     /// It was removed by an earlier reload and its name may mean something else by now.
     pub parked: bool,
 }
@@ -36,7 +40,8 @@ pub struct ChangedModule {
     pub old: Option<Note>,
     /// What was noted of the image that replaces it.
     pub new: Option<Note>,
-    /// The symbols registered under the module's name, in the order of their first registration.
+    /// The symbols registered under the module's name, and those that it registered under the names of
+    /// others, in the order of their first registration.
     pub symbols: Vec<KnownSymbol>,
 }
 
@@ -79,16 +84,38 @@ pub enum RemovedProc {
 
 /// What a compiler's output adds to the module protocol. The defaults add nothing.
 pub trait Dialect: Send + Sync + 'static {
-    /// Looks at a module's file before it is loaded. `replaces` tells whether an image of the module
-    /// runs already.
-    fn examine(&self, _module: &Name, _file: &[u8], _replaces: bool) -> Option<Note> {
+    /// Looks at a module's file before it is loaded. `reload`: the program runs already.
+    fn examine(&self, _module: &Name, _file: &[u8], _reload: bool) -> Option<Note> {
         None
     }
 
-    /// Decides which old symbols the new names mean. `added` are notes of modules that are new.
-    fn match_symbols(&self, _changed: &[ChangedModule], _added: &[Note]) -> SymbolPlan {
+    /// A module among these (with what was noted of its running image) whose build is not complete.
+    /// Asked when a file changed: libraries of two builds must not be mixed.
+    fn unfinished(&self, _modules: &[(Name, Option<Note>)]) -> Option<Name> {
+        None
+    }
+
+    /// Decides which old symbols the new names mean. `added` are notes of modules that are new,
+    /// `loaded` those of all images that run.
+    fn match_symbols(
+        &self,
+        _changed: &[ChangedModule],
+        _added: &[Note],
+        _loaded: &[Note],
+    ) -> SymbolPlan {
         SymbolPlan::default()
     }
+
+    /// The module that a symbol belongs to, whatever module it is registered under.
+    fn home(&self, _name: &[u8]) -> Option<&'static [u8]> {
+        None
+    }
+
+    /// A proc got its address. Nothing of the run-time may be called from here.
+    fn proc_registered(&self, _name: &[u8], _address: CodeAddress) {}
+
+    /// A global got its address. Nothing of the run-time may be called from here.
+    fn global_registered(&self, _name: &[u8], _address: NonNull<u8>) {}
 
     /// The part of a name that does not change from build to build.
     fn identity(&self, name: &[u8]) -> Vec<u8> {
@@ -96,7 +123,7 @@ pub trait Dialect: Send + Sync + 'static {
     }
 
     /// Decides what becomes of a removed proc; `note` is that of the image that holds its code.
-    fn removed_proc(&self, _name: &Name, _note: Option<&Note>) -> RemovedProc {
+    fn removed_proc(&self, _module: &Name, _name: &Name, _note: Option<&Note>) -> RemovedProc {
         RemovedProc::Gone
     }
 

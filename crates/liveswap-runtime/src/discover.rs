@@ -7,13 +7,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use hashbrown::HashSet;
 
 use crate::copies;
 use crate::dialect::{ChangedModule, SymbolPlan};
 use crate::error::{Error, Step};
-use crate::image::{Image, ImageId};
+use crate::image::{Image, ImageId, Note};
 use crate::module_file::{self, Rejected};
 use crate::registry::ModuleId;
 use crate::runtime::Runtime;
@@ -54,6 +55,8 @@ struct Walk<'a> {
     runtime: &'a Runtime,
     prepared: Prepared,
     visited: HashSet<ModuleId>,
+    /// Known modules whose files are not those that run.
+    outdated: HashSet<ModuleId>,
     folders: HashSet<PathBuf>,
     refused: Option<RefusedFile>,
 }
@@ -68,11 +71,13 @@ pub(crate) fn discover(runtime: &Runtime) -> Result<Prepared, Error> {
         let imports = Arc::clone(&state.registry.module(root).imports);
         (root, imports, state.refused.clone())
     };
+    let outdated = scan(runtime)?;
     let mut walk = Walk {
         runtime,
         prepared: Prepared::default(),
         // The main program itself is never loaded, whoever imports it.
         visited: HashSet::from_iter([root]),
+        outdated,
         folders: HashSet::new(),
         refused,
     };
@@ -87,6 +92,48 @@ pub(crate) fn discover(runtime: &Runtime) -> Result<Prepared, Error> {
     Ok(prepared)
 }
 
+/// Finds the modules whose files changed, and waits for the build that changed them to be complete.
+fn scan(runtime: &Runtime) -> Result<HashSet<ModuleId>, Error> {
+    let deadline = Instant::now() + runtime.settings().settle;
+    loop {
+        let known = runtime.registry().registry.known_images();
+        let is_outdated =
+            |(_, name, image): &&(ModuleId, Name, Arc<Image>)| image.is_outdated(name);
+        let outdated: HashSet<ModuleId> = known
+            .iter()
+            .filter(is_outdated)
+            .map(|(id, ..)| *id)
+            .collect();
+        if outdated.is_empty() {
+            return Ok(outdated);
+        }
+        let Some(module) = unfinished(runtime, &known) else {
+            return Ok(outdated);
+        };
+        if Instant::now() >= deadline {
+            let cause = "its build is not complete: the compiler is still at work".to_owned();
+            return Err(Error::Module {
+                module,
+                step: Step::Read,
+                cause,
+            });
+        }
+        std::thread::sleep(module_file::RETRY);
+    }
+}
+
+/// A module whose build is not complete, if the dialect can tell.
+pub(crate) fn unfinished(
+    runtime: &Runtime,
+    known: &[(ModuleId, Name, Arc<Image>)],
+) -> Option<Name> {
+    let modules: Vec<(Name, Option<Note>)> = known
+        .iter()
+        .map(|(_, name, image)| (name.clone(), image.note.clone()))
+        .collect();
+    runtime.dialect().unfinished(&modules)
+}
+
 impl Walk<'_> {
     fn imports(&mut self, imports: &[ModuleId]) -> Result<(), Error> {
         imports.iter().try_for_each(|id| self.module(*id))
@@ -96,27 +143,24 @@ impl Walk<'_> {
         if !self.visited.insert(id) {
             return Ok(());
         }
-        let (name, known) = {
-            let state = self.runtime.registry();
-            let module = state.registry.module(id);
-            let known = module
-                .image
-                .clone()
-                .map(|image| (image, Arc::clone(&module.imports), module.uninitialised));
-            (module.name.clone(), known)
-        };
-        let replaces = known.is_some();
-        if let Some((image, imports, uninitialised)) = known
-            && !image.is_outdated(&name)
-        {
-            self.imports(&imports)?;
-            self.prepared.order.push(id);
-            if uninitialised {
-                self.prepared.to_init.push(id);
+        if !self.outdated.contains(&id) {
+            let known = {
+                let state = self.runtime.registry();
+                let module = state.registry.module(id);
+                let is_known = module.image.is_some();
+                is_known.then(|| (Arc::clone(&module.imports), module.uninitialised))
+            };
+            if let Some((imports, uninitialised)) = known {
+                self.imports(&imports)?;
+                self.prepared.order.push(id);
+                if uninitialised {
+                    self.prepared.to_init.push(id);
+                }
+                return Ok(());
             }
-            return Ok(());
         }
-        let image = self.load(&name, replaces)?;
+        let name = self.runtime.registry().registry.module(id).name.clone();
+        let image = self.load(&name, self.outdated.contains(&id))?;
         let imports = self.runtime.registry().registry.module_ids(&image.imports);
         self.prepared.images.push(NewImage {
             id,
@@ -139,7 +183,7 @@ impl Walk<'_> {
         }
         let settle = self.runtime.settings().settle;
         let rejected = self.refused.as_ref().filter(|file| file.module == *name);
-        let file = module_file::read(name.as_path(), settle, rejected.and_then(|file| file.stamp))
+        let file = module_file::read(name.as_path(), settle, rejected.map(|file| file.stamp))
             .map_err(|Rejected { step, cause, stamp }| {
                 self.refused = Some(RefusedFile {
                     module: name.clone(),
@@ -151,7 +195,10 @@ impl Walk<'_> {
                     cause,
                 }
             })?;
-        let note = self.runtime.dialect().examine(name, &file.bytes, replaces);
+        let note = self
+            .runtime
+            .dialect()
+            .examine(name, &file.bytes, self.runtime.is_started());
         let id = ImageId(NEXT_IMAGE.fetch_add(1, Ordering::Relaxed));
         Image::load(id, name, &file, note).inspect_err(|_| {
             self.refused = Some(RefusedFile {
@@ -167,19 +214,24 @@ fn plan(runtime: &Runtime, prepared: &mut Prepared) -> Result<(), Error> {
     let mut added = Vec::new();
     let mut state = runtime.registry();
     for NewImage { id, image, .. } in &prepared.images {
-        if state.registry.module(*id).image.is_some() {
+        if state.registry.has_history(*id) {
             let description = state.registry.describe(*id, image.note.clone());
             prepared.changed.push((*id, description));
         } else {
             added.extend(image.note.clone());
         }
     }
+    let loaded: Vec<Note> = state
+        .registry
+        .images()
+        .filter_map(|image| image.note.clone())
+        .collect();
     let changed: Vec<ChangedModule> = prepared
         .changed
         .iter()
         .map(|(_, changed)| changed.clone())
         .collect();
-    prepared.plan = runtime.dialect().match_symbols(&changed, &added);
+    prepared.plan = runtime.dialect().match_symbols(&changed, &added, &loaded);
     let registry::Registry { settings, .. } = &state.registry;
     let mb = settings.slot_table_mb;
     let slots = state.registry.slot_table()?;

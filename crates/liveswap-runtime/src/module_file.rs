@@ -15,7 +15,7 @@ use crate::error::Step;
 use crate::sys::files::{self, Stamp, has_writer};
 
 /// How long a file that is being written is left alone before it is looked at again.
-const RETRY: Duration = Duration::from_millis(5);
+pub const RETRY: Duration = Duration::from_millis(5);
 
 /// A write that comes this soon after another may leave the modification time as it is.
 const CLOCK_GRAIN: Duration = Duration::from_millis(20);
@@ -54,12 +54,14 @@ pub struct FileVersion {
 }
 
 impl FileVersion {
-    fn new(stamp: Stamp, bytes: &[u8]) -> FileVersion {
-        let now = SystemTime::now()
+    /// `read_at`: when reading began.
+    fn new(stamp: Stamp, bytes: &[u8], read_at: SystemTime) -> FileVersion {
+        let since_epoch = read_at
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
-        let age = now.as_nanos() as i128 - stamp.mtime_ns;
-        let racy = age < CLOCK_GRAIN.as_nanos() as i128;
+        let age = since_epoch.as_nanos() as i128 - stamp.mtime_ns;
+        // A time in the future was set on purpose and is not this clock's.
+        let racy = (0..CLOCK_GRAIN.as_nanos() as i128).contains(&age);
         FileVersion {
             stamp,
             racy: racy.then(|| fingerprint(bytes)),
@@ -81,6 +83,7 @@ impl FileVersion {
             return true;
         }
         let Some(known) = self.racy else { return false };
+        let read_at = SystemTime::now();
         let Ok(bytes) = std::fs::read(path) else {
             return true;
         };
@@ -88,7 +91,7 @@ impl FileVersion {
             return true;
         }
         // Old enough by now that a further write cannot hide: the stamp alone will do.
-        self.racy = FileVersion::new(self.stamp, &bytes).racy;
+        self.racy = FileVersion::new(self.stamp, &bytes, read_at).racy;
         false
     }
 }
@@ -99,11 +102,12 @@ fn fingerprint(bytes: &[u8]) -> u64 {
 }
 
 /// Reads the module file at `path`. While it is incomplete or being written, tries again for as long
-/// as `settle`; a file that looks as it did when it was `rejected` before is not waited for again.
+/// as `settle`; a file that looks as it did when it was `rejected` before (or is still missing) is not waited for
+/// again.
 pub fn read(
     path: &Path,
     settle: Duration,
-    rejected: Option<Stamp>,
+    rejected: Option<Option<Stamp>>,
 ) -> Result<ModuleFile, Rejected> {
     let deadline = Instant::now() + settle;
     loop {
@@ -111,7 +115,7 @@ pub fn read(
             Ok(file) => return Ok(file),
             Err(problem) => problem,
         };
-        let known = rejected.is_some() && problem.rejected.stamp == rejected;
+        let known = rejected == Some(problem.rejected.stamp);
         if !problem.may_pass || known || Instant::now() >= deadline {
             return Err(problem.rejected);
         }
@@ -136,6 +140,7 @@ fn read_once(path: &Path) -> Result<ModuleFile, Problem> {
             stamp,
         },
     };
+    let read_at = SystemTime::now();
     let mut file = files::open(path).map_err(|error| unreadable(error, None))?;
     let meta = file.metadata().map_err(|error| unreadable(error, None))?;
     let before = Stamp::of(&meta);
@@ -171,7 +176,7 @@ fn read_once(path: &Path) -> Result<ModuleFile, Problem> {
     }
     match check(&bytes) {
         Ok((span, constant)) => Ok(ModuleFile {
-            version: FileVersion::new(before, &bytes),
+            version: FileVersion::new(before, &bytes, read_at),
             bytes,
             span,
             constant,

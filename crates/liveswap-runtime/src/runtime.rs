@@ -2,12 +2,14 @@
 
 use std::ptr::NonNull;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::dialect::Dialect;
 use crate::discover::{self, RefusedFile};
 use crate::error::Error;
-use crate::image::{Entry, HandlerFn, Linkage, ModuleCall};
+use crate::image::{Entry, HandlerFn, Image, Linkage, ModuleCall};
 use crate::registry::{GlobalMarker, Handler, Registered, Registry};
+use crate::sys::unwind::{OnStack, is_on_stack};
 use crate::transaction::{Outcome, Transaction};
 use crate::{CodeAddress, Name, Settings, SymbolRef, sys};
 
@@ -18,6 +20,8 @@ pub struct Roots {
     pub markers: Vec<GlobalMarker>,
     /// Environments of handlers that the run-time holds.
     pub environments: Vec<usize>,
+    /// No image is closed while somebody goes through the markers in it.
+    _images: Vec<Arc<Image>>,
 }
 
 /// What the main program tells at the start.
@@ -68,11 +72,39 @@ pub(crate) struct State {
     roots: (u64, Arc<Roots>),
 }
 
+/// How long a thread waits for another one's reload before it says so, and looks whether the other one
+/// still exists.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 #[derive(Clone, Copy, Debug)]
 struct Turn {
     thread: usize,
-    /// Address of a local of the call that began the transaction.
-    stack: usize,
+    task: u32,
+    /// Address of a local of [`Runtime::run_calls`], once it runs.
+    frame: Option<usize>,
+}
+
+impl Turn {
+    /// Asked on the turn's own thread: whether module code still runs as part of it. Nim's exceptions
+    /// are `longjmp`, which tells nobody, so that the stack itself has to be looked at.
+    fn is_under_way(&self) -> bool {
+        let Some(frame) = self.frame else { return true };
+        match is_on_stack(Runtime::run_calls as *const () as usize, frame) {
+            OnStack::Yes => true,
+            OnStack::No => false,
+            OnStack::Unknown => {
+                let mark = 0u8;
+                (&raw const mark as usize) < frame
+            }
+        }
+    }
+}
+
+impl State {
+    /// The next who asks for the collector's roots gets new ones.
+    pub(crate) fn forget_roots(&mut self) {
+        self.roots = (u64::MAX, Arc::default());
+    }
 }
 
 /// The hot code reloading run-time of one program.
@@ -235,21 +267,25 @@ impl Runtime {
 
     /// Whether a reload would do anything (`hcrReloadNeeded`).
     pub fn reload_needed(&self) -> bool {
-        let modules: Vec<_> = {
+        self.notice_exception();
+        let (known, unfinished_business) = {
             let state = self.registry();
             let registry = &state.registry;
             // While modules are being initialised, that is no reason to begin again.
-            let idle = state.transaction.is_none();
-            let known = |id| {
-                let module = registry.module(id);
-                let image = Arc::clone(module.image.as_ref()?);
-                Some((image, module.name.clone(), idle && module.uninitialised))
-            };
-            registry.loaded_modules().filter_map(known).collect()
+            let left = state.transaction.is_none()
+                && registry
+                    .loaded_modules()
+                    .any(|id| registry.module(id).uninitialised);
+            (registry.known_images(), left)
         };
-        modules
-            .into_iter()
-            .any(|(image, name, uninitialised)| uninitialised || image.is_outdated(&name))
+        // Asking the file system is not done under the lock. A build that is not complete yet is
+        // nothing to reload.
+        let changed = known.iter().any(|(_, name, image)| image.is_outdated(name));
+        unfinished_business || (changed && discover::unfinished(self, &known).is_none())
+    }
+
+    pub(crate) fn is_started(&self) -> bool {
+        self.registry().program.is_some()
     }
 
     /// What the collector has to look at now.
@@ -258,13 +294,12 @@ impl Runtime {
         if state.roots.0 != state.registry.roots_version {
             let (markers, environments) = state.registry.roots();
             let version = state.registry.roots_version;
-            state.roots = (
-                version,
-                Arc::new(Roots {
-                    markers,
-                    environments,
-                }),
-            );
+            let roots = Roots {
+                markers,
+                environments,
+                _images: state.registry.images().cloned().collect(),
+            };
+            state.roots = (version, Arc::new(roots));
         }
         Arc::clone(&state.roots.1)
     }
@@ -354,13 +389,14 @@ impl Runtime {
             let mut state = self.registry();
             match state.step(self) {
                 Outcome::Call(call) => return Some(call),
-                Outcome::Close(images) => {
+                Outcome::Close(closing) => {
                     // Closing libraries runs their destructors: not under the lock.
                     drop(state);
-                    for image in images {
+                    for image in &closing.images {
                         tracing::debug!(image = ?image.id, "close");
-                        drop(image);
                     }
+                    tracing::debug!(globals = closing.memory.len(), "free");
+                    drop(closing);
                 }
                 Outcome::Done => {}
                 Outcome::Complete => {
@@ -376,45 +412,86 @@ impl Runtime {
     /// Releases everything: globals, images, private copies. Slots stay, and lead to a message.
     /// No code of a module may run or be called after this.
     pub fn shutdown(&self) {
-        let images = {
+        let (images, memory) = {
             let mut state = self.registry();
             state.transaction = None;
+            state.forget_roots();
             state.registry.release_all()
         };
         tracing::debug!(images = images.len(), "shut down");
         drop(images);
+        drop(memory);
+    }
+
+    /// Makes the calls of the transaction under way; `next` is [`Runtime::next_call`] with whatever care
+    /// the door takes. Module code may leave a call by an exception.
+    #[inline(never)]
+    pub fn run_calls(&self, next: &mut dyn FnMut() -> Option<ModuleCall>) {
+        let mark = 0u8;
+        if let Some(turn) = &mut self.registry().turn {
+            turn.frame = Some(std::hint::black_box(&raw const mark as usize));
+        }
+        while let Some(call) = next() {
+            // SAFETY: the call that the transaction asked for, on the thread that began it.
+            unsafe { call.invoke() };
+        }
     }
 
     fn take_turn(&self) -> Result<(), Error> {
-        let mark = 0u8;
-        let here = &raw const mark as usize;
         let thread = sys::process::thread_id();
-        let mut state = self.registry();
-        let mut never_ran = Vec::new();
-        while let Some(turn) = state.turn {
-            if turn.thread != thread {
+        let mut told = false;
+        loop {
+            let mut state = self.registry();
+            let Some(turn) = state.turn else {
+                state.turn = Some(Turn {
+                    thread,
+                    task: sys::process::task_id(),
+                    frame: None,
+                });
+                return Ok(());
+            };
+            if turn.thread == thread {
+                if turn.is_under_way() {
+                    return Err(Error::Nested);
+                }
+                self.give_up(state);
+            } else if !sys::process::task_runs(turn.task) {
+                self.give_up(state);
+            } else {
                 state.waiting += 1;
-                state = self
+                let (mut state, timeout) = self
                     .turn_over
-                    .wait(state)
+                    .wait_timeout(state, PATIENCE)
                     .unwrap_or_else(PoisonError::into_inner);
                 state.waiting -= 1;
-            } else if here < turn.stack {
-                return Err(Error::Nested);
-            } else {
-                // The stack is no deeper than when this thread's transaction began: module code left
-                // the transaction by an exception or longjmp.
-                never_ran = state.abandon(self);
-                break;
+                drop(state);
+                if timeout.timed_out() && !std::mem::replace(&mut told, true) {
+                    self.dialect
+                        .notice("waiting for the reload that another thread began");
+                }
             }
         }
-        state.turn = Some(Turn {
-            thread,
-            stack: here,
-        });
+    }
+
+    /// Ends a transaction that module code has left.
+    fn give_up(&self, mut state: MutexGuard<'_, State>) {
+        let never_ran = state.abandon(self);
+        state.turn = None;
         drop(state);
+        // Closing libraries runs their destructors: not under the lock.
         drop(never_ran);
-        Ok(())
+    }
+
+    /// If module code has left this thread's transaction by an exception, it is over.
+    fn notice_exception(&self) {
+        let state = self.registry();
+        let thread = sys::process::thread_id();
+        if state
+            .turn
+            .is_some_and(|turn| turn.thread == thread && !turn.is_under_way())
+        {
+            self.give_up(state);
+        }
     }
 
     fn end_turn(&self) {

@@ -46,6 +46,17 @@ impl Storage {
         })
     }
 
+    /// Zeroes it again, for another life under the same address.
+    pub fn clear(&mut self) {
+        let size = match &self.memory {
+            Memory::Heap(_, layout) => layout.size(),
+            Memory::Pages(pages) => pages.len(),
+        };
+        // SAFETY: `size` bytes are allocated; what old code of the program does with memory of a removed
+        // global is a race of the program's own making.
+        unsafe { self.address().write_bytes(0, size) };
+    }
+
     /// The permanent address.
     pub fn address(&self) -> NonNull<u8> {
         match &self.memory {

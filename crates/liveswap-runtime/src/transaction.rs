@@ -11,7 +11,7 @@ use hashbrown::HashSet;
 
 use crate::discover::{NewImage, Prepared};
 use crate::image::{HandlerFn, Image, ModuleCall};
-use crate::registry::{Context, Handler, ModuleId, Phase, Retired, Scope};
+use crate::registry::{Buried, Context, Handler, ModuleId, Phase, Retired, Scope};
 use crate::runtime::{Runtime, State};
 use crate::sys;
 
@@ -33,12 +33,20 @@ enum Step {
     Complete,
 }
 
+/// What is given back at the end of a reload. Fields are dropped in order: destructors of images may
+/// look at globals.
+#[derive(Debug)]
+pub(crate) struct Closing {
+    pub(crate) images: Vec<Arc<Image>>,
+    pub(crate) memory: Vec<Buried>,
+}
+
 /// What a step comes to.
 pub(crate) enum Outcome {
     /// This call has to be made before the next step.
     Call(ModuleCall),
-    /// These images are to be dropped, outside of the lock.
-    Close(Vec<Arc<Image>>),
+    /// These are to be dropped, outside of the lock.
+    Close(Closing),
     Done,
     Complete,
 }
@@ -193,13 +201,16 @@ impl State {
                 Outcome::Done
             }
             Step::CloseImages => {
-                let closed = self.registry.take_closable();
-                let ids: Vec<_> = closed.iter().map(|image| image.id).collect();
-                if !ids.is_empty() {
+                let images = self.registry.take_closable();
+                if !images.is_empty() {
+                    let ids: Vec<_> = images.iter().map(|image| image.id).collect();
                     self.registry.forget_images(&ids);
+                    // Nobody must find what is about to be closed among the collector's roots.
+                    self.forget_roots();
                 }
-                self.registry.free_buried();
-                Outcome::Close(closed)
+                let closed: Vec<&Image> = images.iter().map(|image| &**image).collect();
+                let memory = self.registry.take_buried(&closed);
+                Outcome::Close(Closing { images, memory })
             }
             Step::Complete => {
                 tracing::info!(generation = self.registry.generation, "the code is live");

@@ -124,6 +124,7 @@ pub unsafe extern "C-unwind" fn hcrRegisterGlobal(
             .register_global(symbol, size, marker, |address| tell(Some(address)));
         match done {
             Ok((first, None)) => u8::from(first),
+            Ok((first, Some(_))) if door().nim.is_constant(symbol.name()) => u8::from(first),
             Ok((first, Some(from))) => {
                 say(&format!(
                     "global {} of module {} changed its size from {from} to {size} bytes: it starts anew",
@@ -190,6 +191,7 @@ pub unsafe extern "C-unwind" fn hcrInit(
             say("cannot start: hcrInit was called with a null argument");
             return false;
         };
+        door().nim.set_system(&system);
         let linkage = Linkage { handle, getter };
         match door().runtime.begin(Program {
             imports,
@@ -200,7 +202,7 @@ pub unsafe extern "C-unwind" fn hcrInit(
         }) {
             Ok(()) => true,
             // A second start changes nothing; the program that was started goes on.
-            Err(error @ Error::Order(_)) => {
+            Err(error @ (Error::Order(_) | Error::Nested)) => {
                 say(&format!("hcrInit: {error}"));
                 false
             }
@@ -212,16 +214,8 @@ pub unsafe extern "C-unwind" fn hcrInit(
     });
     if begun {
         guarded("hcrInit", (), || collector::adopt(&door().nim));
-        run_calls("hcrInit");
-    }
-}
-
-/// Makes the calls of the transaction under way, outside of our own frames' care: a call may be left
-/// by an exception.
-fn run_calls(what: &'static str) {
-    while let Some(call) = guarded(what, None, || door().runtime.next_call()) {
-        // SAFETY: the call that the run-time just asked for, on the thread that began.
-        unsafe { call.invoke() };
+        let mut next = || guarded("hcrInit", None, || door().runtime.next_call());
+        door().runtime.run_calls(&mut next);
     }
 }
 
@@ -267,7 +261,9 @@ pub extern "C-unwind" fn hcrPerformCodeReload() {
         }
     });
     if under_way {
-        run_calls("hcrPerformCodeReload");
+        let what = "hcrPerformCodeReload";
+        let mut next = || guarded(what, None, || door().runtime.next_call());
+        door().runtime.run_calls(&mut next);
     }
 }
 

@@ -15,6 +15,8 @@ use std::collections::VecDeque;
 pub(crate) struct Item {
     /// What stays the same from build to build.
     pub(crate) identity: Vec<u8>,
+    /// Fingerprint of an anonymous proc's body, if it is known.
+    pub(crate) body: Option<u64>,
     pub(crate) kind: Kind,
 }
 
@@ -31,8 +33,7 @@ pub(crate) enum Kind {
 /// For every new symbol the old one that it continues, as indices.
 pub(crate) fn align(old: &[Item], new: &[Item]) -> Vec<Option<usize>> {
     let mut matched = vec![None; new.len()];
-    let old_keys: Vec<&[u8]> = old.iter().map(|item| &*item.identity).collect();
-    let new_keys: Vec<&[u8]> = new.iter().map(|item| &*item.identity).collect();
+    let (old_keys, new_keys) = keys(old, new);
     for op in similar::capture_diff_slices(Algorithm::Myers, &old_keys, &new_keys) {
         if let DiffOp::Equal {
             old_index,
@@ -45,14 +46,47 @@ pub(crate) fn align(old: &[Item], new: &[Item]) -> Vec<Option<usize>> {
             }
         }
     }
-    slide_inserted(new, &mut matched);
-    slide_removed(old, &mut matched);
-    match_moved(old, new, &mut matched);
+    slide_inserted(new, &new_keys, &mut matched);
+    slide_removed(old, &old_keys, &mut matched);
+    match_moved(&old_keys, &new_keys, &mut matched);
     matched
 }
 
+/// What makes two symbols the same for the alignment: the identity, and for anonymous procs whose body
+/// occurs on both sides, that too. A body that was not edited tells best which one it is.
+type Key<'a> = (&'a [u8], Option<u64>);
+
+fn keys<'a>(old: &'a [Item], new: &'a [Item]) -> (Vec<Key<'a>>, Vec<Key<'a>>) {
+    let count = |items: &'a [Item]| {
+        let mut counts: HashMap<(&[u8], u64), usize> = HashMap::new();
+        for item in items {
+            if let Some(body) = item.body {
+                *counts.entry((&item.identity, body)).or_default() += 1;
+            }
+        }
+        counts
+    };
+    let (in_old, in_new) = (count(old), count(new));
+    let keys = |items: &'a [Item]| {
+        let same_on_both_sides = |item: &Item, body: &u64| {
+            let key = (&*item.identity, *body);
+            in_old
+                .get(&key)
+                .is_some_and(|count| in_new.get(&key) == Some(count))
+        };
+        items
+            .iter()
+            .map(|item| {
+                let body = item.body.filter(|body| same_on_both_sides(item, body));
+                (&*item.identity, body)
+            })
+            .collect()
+    };
+    (keys(old), keys(new))
+}
+
 /// Moves stretches of `new` without a partner to where they make a unit.
-fn slide_inserted(new: &[Item], matched: &mut [Option<usize>]) {
+fn slide_inserted(new: &[Item], keys: &[Key<'_>], matched: &mut [Option<usize>]) {
     let mut start = 0;
     while start < new.len() {
         if matched[start].is_some() {
@@ -63,7 +97,7 @@ fn slide_inserted(new: &[Item], matched: &mut [Option<usize>]) {
             .iter()
             .take_while(|partner| partner.is_none())
             .count();
-        let place = best_place(new, start, length, |n| matched[n].is_some());
+        let place = best_place(new, keys, start, length, |n| matched[n].is_some());
         if place < start {
             for n in (place..start).rev() {
                 matched[n + length] = matched[n].take();
@@ -78,14 +112,14 @@ fn slide_inserted(new: &[Item], matched: &mut [Option<usize>]) {
 }
 
 /// The same for stretches of `old` without a partner.
-fn slide_removed(old: &[Item], matched: &mut [Option<usize>]) {
+fn slide_removed(old: &[Item], keys: &[Key<'_>], matched: &mut [Option<usize>]) {
     let mut partner: Vec<Option<usize>> = vec![None; old.len()];
     for (n, o) in matched.iter().enumerate() {
         if let Some(o) = o {
             partner[*o] = Some(n);
         }
     }
-    slide_inserted(old, &mut partner);
+    slide_inserted(old, keys, &mut partner);
     matched.fill(None);
     for (o, n) in partner.iter().enumerate() {
         if let Some(n) = n {
@@ -98,11 +132,12 @@ fn slide_removed(old: &[Item], matched: &mut [Option<usize>]) {
 /// those that it would take in, and the one that makes the most sense of these.
 fn best_place(
     items: &[Item],
+    keys: &[Key<'_>],
     start: usize,
     length: usize,
     has_partner: impl Fn(usize) -> bool,
 ) -> usize {
-    let same = |a: usize, b: usize| items[a].identity == items[b].identity;
+    let same = |a: usize, b: usize| keys[a] == keys[b];
     let mut first = start;
     while first > 0 && has_partner(first - 1) && same(first - 1, first + length - 1) {
         first -= 1;
@@ -132,18 +167,18 @@ fn sense(items: &[Item], start: usize, length: usize) -> u32 {
 }
 
 /// Symbols that changed places are left over on both sides: paired in order, identity by identity.
-fn match_moved(old: &[Item], new: &[Item], matched: &mut [Option<usize>]) {
+fn match_moved(old: &[Key<'_>], new: &[Key<'_>], matched: &mut [Option<usize>]) {
     let mut taken = vec![false; old.len()];
     for o in matched.iter().flatten() {
         taken[*o] = true;
     }
-    let mut left: HashMap<&[u8], VecDeque<usize>> = HashMap::new();
-    for (o, item) in old.iter().enumerate().filter(|(o, _)| !taken[*o]) {
-        left.entry(&item.identity).or_default().push_back(o);
+    let mut left: HashMap<Key<'_>, VecDeque<usize>> = HashMap::new();
+    for (o, key) in old.iter().enumerate().filter(|(o, _)| !taken[*o]) {
+        left.entry(*key).or_default().push_back(o);
     }
-    for (n, item) in new.iter().enumerate() {
+    for (n, key) in new.iter().enumerate() {
         if matched[n].is_none() {
-            matched[n] = left.get_mut(&*item.identity).and_then(VecDeque::pop_front);
+            matched[n] = left.get_mut(key).and_then(VecDeque::pop_front);
         }
     }
 }
@@ -152,11 +187,12 @@ fn match_moved(old: &[Item], new: &[Item], matched: &mut [Option<usize>]) {
 mod tests {
     use super::*;
 
-    /// `f` a proc, `.` an anonymous proc, `G` a global.
+    /// `f` a proc, `.` an anonymous proc (`.7` with a known body), `G` a global.
     fn items(text: &str) -> Vec<Item> {
         text.split_whitespace()
             .map(|word| Item {
-                identity: word.as_bytes().to_vec(),
+                identity: word[..1].replace(|c: char| c != '.', word).into_bytes(),
+                body: word.strip_prefix('.').and_then(|body| body.parse().ok()),
                 kind: match word.as_bytes()[0] {
                     b'.' => Kind::Anonymous,
                     byte if byte.is_ascii_uppercase() => Kind::Global,
@@ -242,5 +278,22 @@ mod tests {
     fn of_equal_ones_the_order_decides() {
         check(". . .", ". .", &[Some(0), Some(1)]);
         check("", ". f", &[None, None]);
+    }
+
+    #[test]
+    fn a_body_that_was_not_edited_tells_which_one_it_is() {
+        check(
+            ".1 .2 .3",
+            ".9 .1 .2 .3",
+            &[None, Some(0), Some(1), Some(2)],
+        );
+        check(".1 .2 .3", ".3 .1 .2", &[Some(2), Some(0), Some(1)]);
+        check(".1 .2 .3", ".1 .3", &[Some(0), Some(2)]);
+    }
+
+    #[test]
+    fn an_edited_body_is_what_is_left_between_those_that_were_not() {
+        check(".1 .2 .3", ".1 .8 .3", &[Some(0), Some(1), Some(2)]);
+        check(".1 .2", ".9 .1 .8", &[None, Some(0), Some(1)]);
     }
 }

@@ -13,6 +13,8 @@ use crate::c_name;
 /// The C file of a library.
 #[derive(Debug)]
 pub(crate) struct CFile {
+    /// Where it is.
+    pub(crate) path: PathBuf,
     /// Its text.
     pub(crate) text: String,
     /// It may be newer than the library: what it says may not be true yet.
@@ -31,7 +33,11 @@ impl CFile {
             (Some(source), Some(library)) => source > library,
             _ => true,
         };
-        Some(CFile { text, doubtful })
+        Some(CFile {
+            path,
+            text,
+            doubtful,
+        })
     }
 }
 
@@ -41,7 +47,9 @@ fn source_of(library: &Path) -> Option<(PathBuf, String)> {
     let stem = name.strip_suffix(".so")?;
     let path = library.with_file_name(stem.strip_prefix("lib").unwrap_or(stem));
     let bytes = std::fs::read(&path).ok()?;
-    Some((path, String::from_utf8_lossy(&bytes).into_owned()))
+    let text = String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+    Some((path, text))
 }
 
 /// Definitions in a C file.
@@ -88,6 +96,21 @@ impl<'a> Definitions<'a> {
         let mut hasher = DefaultHasher::new();
         self.hash_layout(name, &mut HashSet::new(), &mut hasher);
         hasher.finish()
+    }
+
+    /// Fingerprints of the bodies of anonymous procs, by the names of the procs.
+    pub(crate) fn anonymous_bodies(&self, file: &CFile) -> HashMap<Vec<u8>, u64> {
+        if file.doubtful {
+            return HashMap::new();
+        }
+        functions(&file.text)
+            .filter(|function| function.name.starts_with("colonanonymous"))
+            .map(|function| {
+                let mut hasher = DefaultHasher::new();
+                self.hash_code(function.body, &mut hasher);
+                (function.name.as_bytes().to_vec(), hasher.finish())
+            })
+            .collect()
     }
 
     fn hash_layout<'b>(
@@ -143,6 +166,44 @@ impl<'a> Definitions<'a> {
             }
         }
     }
+}
+
+/// A function that a C file defines.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Function<'a> {
+    /// The proc's name, without `_actual`.
+    pub(crate) name: &'a str,
+    /// It has an environment.
+    pub(crate) is_closure: bool,
+    pub(crate) body: &'a str,
+}
+
+/// The reloadable procs that a C file defines: `N_LIB_PRIVATE N_CLOSURE(TYPE, NAME_actual)(…) {`.
+pub(crate) fn functions(text: &str) -> impl Iterator<Item = Function<'_>> {
+    const ACTUAL: &str = "_actual)(";
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let found = at + text[at..].find(ACTUAL)?;
+            let line_start = text[..found].rfind('\n').map_or(0, |end| end + 1);
+            let line_end = text[found..]
+                .find('\n')
+                .map_or(text.len(), |end| found + end);
+            at = line_end;
+            let line = &text[line_start..line_end];
+            // Others are declarations, and calls in bodies.
+            if !line.ends_with('{') || line.starts_with(['\t', ' ']) {
+                continue;
+            }
+            let front = &text[line_start..found];
+            let body = &text[line_end..];
+            return Some(Function {
+                name: front.rsplit([' ', ',']).next().unwrap_or_default(),
+                is_closure: front.contains("N_CLOSURE("),
+                body: &body[..body.find("\n}\n").unwrap_or(body.len())],
+            });
+        }
+    })
 }
 
 fn is_word(character: char) -> bool {

@@ -8,7 +8,7 @@
 use hashbrown::HashMap;
 use std::hash::{DefaultHasher, Hasher};
 
-use crate::c_file::{CFile, Definitions};
+use crate::c_file::{CFile, Definitions, functions};
 
 /// A closure of one build.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,23 +42,13 @@ pub(crate) type Closures = HashMap<Vec<u8>, Closure>;
 
 /// The closures that a C file defines.
 pub(crate) fn of_file(file: &CFile, definitions: &Definitions<'_>) -> Closures {
-    let mut closures = Closures::new();
-    let mut rest = &*file.text;
-    while let Some(at) = rest.find("N_CLOSURE(") {
-        rest = &rest[at..];
-        let line = rest.lines().next().unwrap_or_default();
-        // A definition, not a declaration: `N_CLOSURE(TYPE, NAME_actual)(ARGUMENTS) {`.
-        let definition = line.split_once("_actual)(").filter(|_| line.ends_with('{'));
-        if let Some((front, _)) = definition {
-            let name = front.rsplit([' ', ',']).next().unwrap_or_default();
-            let body = &rest[line.len()..];
-            let body = &body[..body.find("\n}\n").unwrap_or(body.len())];
-            let closure = closure(body, definitions, file.doubtful);
-            closures.insert(name.as_bytes().to_vec(), closure);
-        }
-        rest = &rest[line.len()..];
-    }
-    closures
+    functions(&file.text)
+        .filter(|function| function.is_closure)
+        .map(|function| {
+            let closure = closure(function.body, definitions, file.doubtful);
+            (function.name.as_bytes().to_vec(), closure)
+        })
+        .collect()
 }
 
 fn closure(body: &str, definitions: &Definitions<'_>, doubtful: bool) -> Closure {
@@ -104,6 +94,7 @@ mod tests {
 
     fn closures(text: &str, doubtful: bool) -> Closures {
         let file = CFile {
+            path: "m.nim.c".into(),
             text: text.to_owned(),
             doubtful,
         };

@@ -8,10 +8,10 @@
 
 use std::ffi::{CStr, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use crate::elf_symbols::{self, Symbol};
+use crate::nim::Nim;
 
 const LIBRARY: &[u8] = b"libnimrtl.so";
 
@@ -21,16 +21,9 @@ const ONE_REFERENCE: isize = 8;
 /// `waMarkGlobal` of the collector.
 const MARK_GLOBAL: isize = 0;
 
-/// What the process has of Nim.
-#[derive(Debug, Default)]
-pub(crate) struct Nim {
-    /// Modules come from Nim 2.x, whose handlers have no environment.
-    pub(crate) version_two: AtomicBool,
-    collector: OnceLock<Collector>,
-}
-
+/// The collector that was told of our globals.
 #[derive(Clone, Copy, Debug)]
-struct Collector {
+pub(crate) struct Collector {
     visit: unsafe extern "C" fn(*mut c_void, isize),
 }
 

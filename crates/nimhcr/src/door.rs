@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use liveswap_runtime::{Runtime, Settings, at_exit, init_trace_from_env, stderr_line};
 
-use crate::collector::Nim;
 use crate::dialect::NimDialect;
+use crate::nim::Nim;
 
 pub(crate) struct Door {
     pub(crate) runtime: Runtime,

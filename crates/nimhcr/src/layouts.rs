@@ -51,6 +51,7 @@ mod tests {
 
     fn layouts(text: &str) -> Layouts {
         let file = CFile {
+            path: "m.nim.c".into(),
             text: text.to_owned(),
             doubtful: false,
         };

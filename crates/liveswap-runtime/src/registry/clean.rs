@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::globals::{GlobalRegistration, marker_address};
 use super::procs::{ProcId, Registration};
-use super::{GlobalId, Handler, ModuleId, Phase, ProcState, Registry, Retired};
+use super::{Buried, GlobalId, Handler, ModuleId, Phase, ProcState, Registry, Retired};
 use crate::dialect::{Dialect, RemovedProc, SymbolId};
 use crate::image::Image;
 use crate::settings::KeepImages;
@@ -76,7 +76,10 @@ impl Registry {
                 continue;
             }
             let mut registered = std::mem::take(&mut self.modules[n].registered);
+            // A symbol is listed again when it comes back to this module from another one.
+            let mut seen = HashSet::new();
             registered.retain(|symbol| match symbol {
+                _ if !seen.insert(*symbol) => false,
                 SymbolId::Proc(proc) => {
                     let Some(best) = self.procs[proc.0 as usize].best else {
                         return false;
@@ -136,7 +139,8 @@ impl Registry {
         let proc = &self.procs[id.0 as usize];
         let image = self.targets[id.0 as usize].and_then(|target| self.image_at(target));
         let note = image.and_then(|image| image.note.as_ref());
-        let fate = dialect.removed_proc(&proc.name, note);
+        let owner = &self.module(proc.module).name;
+        let fate = dialect.removed_proc(owner, &proc.name, note);
         tracing::debug!(proc = %proc.name, ?fate, "clean up");
         let proc = &mut self.procs[id.0 as usize];
         proc.best = None;
@@ -173,13 +177,16 @@ impl Registry {
             return false;
         }
         if let Some(global) = self.globals[id.0 as usize].as_mut() {
-            global.registrations.remove(at);
-            if global.registrations.is_empty() {
-                let kept = dialect.keeps_global(&global.name);
+            let last = global.registrations.len() == 1;
+            let kept = dialect.keeps_global(&global.name);
+            if last {
                 tracing::debug!(global = %global.name, kept, "clean up");
-                if !kept {
-                    self.remove_global(id);
-                }
+            }
+            if last && !kept {
+                // With its registration: the collector still needs the marker.
+                self.remove_global(id);
+            } else {
+                global.registrations.remove(at);
             }
         }
         true
@@ -206,6 +213,7 @@ impl Registry {
             handlers.append(&mut module.handlers);
             module.uninitialised = false;
             if let Some(image) = module.image.take() {
+                module.former_note = image.note.clone();
                 self.by_hash.retain(|_, module| *module != id);
                 self.retired.push(Retired { module: id, image });
             }
@@ -250,8 +258,9 @@ impl Registry {
             .any(|address| image.contains(address))
     }
 
-    /// Everything is released: slots lead to their stubs, globals and images are given back.
-    pub(crate) fn release_all(&mut self) -> Vec<Arc<Image>> {
+    /// Everything is released: slots lead to their stubs; images and the memory of globals are given
+    /// back, to be dropped in this order, because destructors of images may look at globals.
+    pub(crate) fn release_all(&mut self) -> (Vec<Arc<Image>>, Vec<Buried>) {
         for n in 0..self.procs.len() {
             if self.targets[n].is_some() {
                 self.procs[n].state = ProcState::Gone;
@@ -271,12 +280,13 @@ impl Registry {
             module.journal = None;
             images.extend(module.image.take());
         }
-        self.globals.clear();
+        let mut memory = std::mem::take(&mut self.buried);
+        let globals = std::mem::take(&mut self.globals);
+        memory.extend(globals.into_iter().flatten().map(Buried::new));
         self.free_globals.clear();
         self.root_view.clear();
         self.by_hash.clear();
-        self.buried.clear();
         self.roots_version += 1;
-        images
+        (images, memory)
     }
 }

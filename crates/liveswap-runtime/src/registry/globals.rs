@@ -17,8 +17,8 @@ pub struct GlobalId(pub(crate) u32);
 pub(crate) type GlobalMarker = unsafe extern "C-unwind" fn();
 
 /// Room that is handed out for a global that is asked for before it is registered (modules that
-/// import each other): its size is not known yet.
-const ROOM_AHEAD: usize = 4096;
+/// import each other): its size is not known yet. Pages that are never touched cost nothing.
+const ROOM_AHEAD: usize = 64 << 20;
 
 /// One module that registers the global.
 #[derive(Debug)]
@@ -42,6 +42,8 @@ pub(crate) struct Global {
     /// Sorted: the images that were told the address.
     pub(super) holders: Vec<ImageId>,
     born: u64,
+    /// Its first name, by which the main program may ask, was taken away.
+    renamed: bool,
 }
 
 /// What a registration came to.
@@ -75,8 +77,8 @@ impl Registry {
             });
         }
         let caller = self.caller();
-        let module = self.module_id(symbol.module());
         let name = symbol.name();
+        let module = self.module_id(dialect.home(name).unwrap_or_else(|| symbol.module()));
         let no_memory = |registry: &Registry, cause: String| Error::GlobalMemory {
             global: Name::new(name),
             module: registry.module(module).name.clone(),
@@ -111,9 +113,19 @@ impl Registry {
         let id = match found {
             Some(id) => id,
             None => {
-                let storage =
-                    Storage::new(bytes).map_err(|error| no_memory(self, error.to_string()))?;
-                self.new_global(module, Name::new(name), storage)
+                let returned = self.exhume(dialect, module, name, bytes);
+                let main_knows_it = returned.is_some();
+                let storage = match returned {
+                    Some(storage) => storage,
+                    None => {
+                        Storage::new(bytes).map_err(|error| no_memory(self, error.to_string()))?
+                    }
+                };
+                let id = self.new_global(module, Name::new(name), storage);
+                if main_knows_it && let Some(global) = self.globals[id.0 as usize].as_mut() {
+                    global.holders.push(MAIN_PROGRAM);
+                }
+                id
             }
         };
         let kept = dialect.keeps_global(name);
@@ -132,16 +144,17 @@ impl Registry {
                 },
             };
             let old = std::mem::replace(&mut global.storage, fresh);
-            let holders = std::mem::take(&mut global.holders);
-            resized_from = if kept { None } else { global.size };
             match (kept, global.size) {
-                (true, Some(size)) => global.former.push((size, old)),
-                _ => self.buried.push(Buried {
-                    _storage: old,
-                    holders,
-                }),
+                (true, Some(size)) => {
+                    global.former.push((size, old));
+                    global.holders.clear();
+                    global.registrations.clear();
+                }
+                (_, size) => {
+                    resized_from = Some(size.unwrap_or(ROOM_AHEAD));
+                    self.buried.push(Buried::left_by(global, old));
+                }
             }
-            global.registrations.clear();
             self.modules[module.0 as usize].names += 1;
             first = true;
         }
@@ -174,6 +187,7 @@ impl Registry {
         hold(global, kept, caller);
         let address = global.storage.address();
         let answer = address.as_ptr() as usize;
+        dialect.global_registered(name, address);
         self.record(symbol, module, question, answer, SymbolId::Global(id));
         Ok(Registered {
             address,
@@ -195,8 +209,8 @@ impl Registry {
             return Ok(address);
         }
         let caller = self.caller();
-        let module = self.module_id(symbol.module());
         let name = symbol.name();
+        let module = self.module_id(dialect.home(name).unwrap_or_else(|| symbol.module()));
         let of_system = self.global_of_system(dialect, caller, module, name);
         let id = match of_system.or_else(|| self.find_global(caller, module, name)) {
             Some(id) => id,
@@ -274,6 +288,7 @@ impl Registry {
             former: Vec::new(),
             holders: Vec::new(),
             born: self.generation,
+            renamed: false,
         });
         self.insert_global(module, id);
         id
@@ -294,12 +309,11 @@ impl Registry {
 
     /// Takes a global out of its module's table.
     pub(super) fn unlist_global(&mut self, id: GlobalId) {
-        let Some((module, name, born)) = self.globals[id.0 as usize]
-            .as_ref()
-            .map(|global| (global.module, global.name.clone(), global.born))
-        else {
+        let Some(global) = self.globals[id.0 as usize].as_mut() else {
             return;
         };
+        let (module, name) = (global.module, global.name.clone());
+        let first_name = global.born == 0 && !std::mem::replace(&mut global.renamed, true);
         let hash = self.hash(&name);
         if let Ok(entry) = self.modules[module.0 as usize]
             .globals
@@ -308,7 +322,7 @@ impl Registry {
             entry.remove();
         }
         self.modules[module.0 as usize].names += 1;
-        if born == 0 {
+        if first_name {
             self.root_view
                 .entry((module, name))
                 .or_insert(SymbolId::Global(id));
@@ -330,46 +344,12 @@ impl Registry {
         self.unlist_global(id);
         if let Some(global) = self.globals[id.0 as usize].take() {
             self.free_globals.push(id);
-            self.root_view
-                .retain(|_, symbol| *symbol != SymbolId::Global(id));
-            self.buried.push(Buried {
-                _storage: global.storage,
-                holders: global.holders,
-            });
-        }
-    }
-
-    /// Frees the memory of removed globals that no mapped image can know.
-    pub(crate) fn free_buried(&mut self) {
-        if self.buried.is_empty() {
-            return;
-        }
-        let mut mapped: Vec<ImageId> = self
-            .modules
-            .iter()
-            .filter_map(|module| module.image.as_ref())
-            .chain(self.retired.iter().map(|retired| &retired.image))
-            .map(|image| image.id)
-            .collect();
-        mapped.push(MAIN_PROGRAM);
-        mapped.sort_unstable();
-        self.buried.retain(|buried| {
-            buried
-                .holders
-                .iter()
-                .any(|id| mapped.binary_search(id).is_ok())
-        });
-    }
-
-    /// Forgets images that were closed.
-    pub(crate) fn forget_images(&mut self, closed: &[ImageId]) {
-        for global in self
-            .globals
-            .iter_mut()
-            .flatten()
-            .filter(|global| !global.holders.is_empty())
-        {
-            global.holders.retain(|holder| !closed.contains(holder));
+            if global.born == 0 {
+                self.root_view
+                    .retain(|_, symbol| *symbol != SymbolId::Global(id));
+            }
+            self.buried.push(Buried::new(global));
+            self.roots_version += 1;
         }
     }
 }

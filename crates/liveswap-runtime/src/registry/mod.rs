@@ -1,6 +1,7 @@
 //! What the run-time knows: modules, procs, globals, handlers. Pure bookkeeping under one lock; no
 //! code of a module ever runs from here.
 
+mod buried;
 mod clean;
 mod globals;
 mod journal;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use std::hash::BuildHasher;
 
+pub(crate) use buried::Buried;
 pub(crate) use clean::Scope;
 pub use globals::GlobalId;
 pub(crate) use globals::{Global, GlobalMarker, Registered};
@@ -21,7 +23,6 @@ pub(crate) use procs::{Proc, ProcState};
 use crate::dialect::SymbolId;
 use crate::image::{HandlerFn, Image, ImageId, MAIN_PROGRAM};
 use crate::slots::SlotTable;
-use crate::storage::Storage;
 use crate::{Name, Settings, sys};
 
 /// Index of a module; modules are never forgotten, because their slots are permanent.
@@ -70,6 +71,8 @@ pub(crate) struct Module {
     /// Set while new names of this module can only be matched by order: the old symbols by identity.
     by_order: Option<HashMap<Vec<u8>, std::collections::VecDeque<SymbolId>>>,
     pub(crate) image: Option<Arc<Image>>,
+    /// What was noted of the image that the module had before it was removed.
+    former_note: Option<crate::image::Note>,
     /// Generation in which `image` was loaded.
     pub(crate) loaded: u64,
     /// Generation in which the module was last reached from the root.
@@ -94,13 +97,6 @@ pub(crate) struct Module {
 pub(crate) struct Retired {
     pub(crate) module: ModuleId,
     pub(crate) image: Arc<Image>,
-}
-
-/// Memory of a removed global, kept for the images that know its address.
-#[derive(Debug)]
-struct Buried {
-    _storage: Storage,
-    holders: Vec<ImageId>,
 }
 
 /// Where a pass stands.
@@ -211,6 +207,7 @@ impl Registry {
             parked: Vec::new(),
             by_order: None,
             image: None,
+            former_note: None,
             loaded: 0,
             seen: 0,
             names: 0,
@@ -242,6 +239,15 @@ impl Registry {
             .zip(&self.modules)
             .filter(|(_, module)| module.image.is_some())
             .map(|(n, _)| ModuleId(n))
+    }
+
+    /// All modules that have an image, with it.
+    pub(crate) fn known_images(&self) -> Vec<(ModuleId, Name, Arc<Image>)> {
+        let known = |id| {
+            let module = self.module(id);
+            Some((id, module.name.clone(), Arc::clone(module.image.as_ref()?)))
+        };
+        self.loaded_modules().filter_map(known).collect()
     }
 
     /// Who is calling: the module of the pass under way on this thread, otherwise the main program.
@@ -284,11 +290,7 @@ impl Registry {
 
     /// The image that holds an address, among those that are mapped.
     fn image_at(&self, address: crate::CodeAddress) -> Option<&Arc<Image>> {
-        self.modules
-            .iter()
-            .filter_map(|module| module.image.as_ref())
-            .chain(self.retired.iter().map(|retired| &retired.image))
-            .find(|image| image.contains(address))
+        self.images().find(|image| image.contains(address))
     }
 
     /// Registers a handler for the module whose `Init000` runs, otherwise for the root.
@@ -304,11 +306,25 @@ impl Registry {
         }
     }
 
+    /// Whether the module has, or had before it was removed, symbols that a new image may continue.
+    pub(crate) fn has_history(&self, id: ModuleId) -> bool {
+        let module = self.module(id);
+        module.image.is_some() || module.former_note.is_some()
+    }
+
     /// Whether any module has a handler.
     pub(crate) fn has_handlers(&self) -> bool {
         self.modules
             .iter()
             .any(|module| !module.handlers.is_empty())
+    }
+
+    /// All images that are mapped.
+    pub(crate) fn images(&self) -> impl Iterator<Item = &Arc<Image>> {
+        self.modules
+            .iter()
+            .filter_map(|module| module.image.as_ref())
+            .chain(self.retired.iter().map(|retired| &retired.image))
     }
 
     /// The collector's roots: markers of globals, and environments of handlers.
@@ -318,6 +334,11 @@ impl Registry {
             .iter()
             .flatten()
             .flat_map(|global| global.registrations.iter().filter_map(|one| one.marker))
+            .chain(
+                self.buried
+                    .iter()
+                    .flat_map(|buried| buried.markers.iter().copied()),
+            )
             .collect();
         let environments = self
             .modules

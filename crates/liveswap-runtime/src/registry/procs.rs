@@ -46,6 +46,8 @@ pub(crate) struct Proc {
     /// The best of the current pass, where an older pass still decides.
     pub(super) candidate: Option<Registration>,
     born: u64,
+    /// Its first name, by which the main program may ask, was taken away.
+    renamed: bool,
 }
 
 impl Registry {
@@ -89,6 +91,7 @@ impl Registry {
         if target.0 != 0 {
             self.apply_registration(id, caller, target);
         }
+        dialect.proc_registered(name, address);
         self.record(symbol, module, question, address.0, SymbolId::Proc(id));
         Ok(address)
     }
@@ -237,6 +240,7 @@ impl Registry {
             best: None,
             candidate: None,
             born: self.generation,
+            renamed: false,
         });
         self.targets.push(None);
         self.insert_proc(module, id);
@@ -268,7 +272,8 @@ impl Registry {
         let owner = &mut self.modules[module.0 as usize];
         owner.parked.retain(|other| *other != id);
         owner.names += 1;
-        if self.procs[id.0 as usize].born == 0 {
+        let proc = &mut self.procs[id.0 as usize];
+        if proc.born == 0 && !std::mem::replace(&mut proc.renamed, true) {
             self.root_view
                 .entry((module, name))
                 .or_insert(SymbolId::Proc(id));
@@ -323,10 +328,23 @@ impl Registry {
         match &mut self.slots {
             Some(slots) => Ok(slots),
             empty => {
-                let mb = self.settings.slot_table_mb;
-                let table = SlotTable::new(mb << 20).map_err(|error| {
-                    Error::SlotMemory(format!("cannot reserve {mb} MB of addresses: {error}"))
-                })?;
+                // A limit on address space (`ulimit -v`) may allow a smaller table.
+                let mut mb = self.settings.slot_table_mb;
+                let table = loop {
+                    match SlotTable::new(mb << 20) {
+                        Ok(table) => break table,
+                        Err(_) if mb > 1 => mb /= 2,
+                        Err(error) => {
+                            return Err(Error::SlotMemory(format!(
+                                "cannot reserve {mb} MB of addresses: {error}"
+                            )));
+                        }
+                    }
+                };
+                if mb < self.settings.slot_table_mb {
+                    tracing::warn!(mb, "less room for slots than wanted");
+                    self.settings.slot_table_mb = mb;
+                }
                 Ok(empty.insert(table))
             }
         }

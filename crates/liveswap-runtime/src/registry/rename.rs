@@ -15,17 +15,36 @@ impl Registry {
         let proc = |id: &ProcId, parked| KnownSymbol {
             id: SymbolId::Proc(*id),
             name: self.procs[id.0 as usize].name.clone(),
+            owner: self.module(self.procs[id.0 as usize].module).name.clone(),
             parked,
         };
-        let mut symbols: Vec<KnownSymbol> = module.procs.iter().map(|id| proc(id, false)).collect();
-        symbols.extend(module.parked.iter().map(|id| proc(id, true)));
+        let state = |id: &ProcId| self.procs[id.0 as usize].state;
+        // What was only asked for says nothing about the module.
+        let registered = |id: &&ProcId| state(id) != ProcState::Pending;
+        let mut symbols: Vec<KnownSymbol> = module
+            .procs
+            .iter()
+            .filter(registered)
+            .map(|id| proc(id, false))
+            .collect();
+        // Whoever still runs the old code of a proc must not find himself in new code.
+        let gone = |id: &&ProcId| state(id) == ProcState::Gone;
+        symbols.extend(module.parked.iter().filter(gone).map(|id| proc(id, true)));
         symbols.extend(module.globals.iter().filter_map(|id| {
-            let name = self.globals[id.0 as usize].as_ref()?.name.clone();
-            Some(KnownSymbol {
+            let global = self.globals[id.0 as usize].as_ref()?;
+            global.size.is_some().then(|| KnownSymbol {
                 id: SymbolId::Global(*id),
-                name,
+                name: global.name.clone(),
+                owner: module.name.clone(),
                 parked: false,
             })
+        }));
+        // Generic and inline procs are registered under the names of the modules that use them.
+        symbols.extend(module.registered.iter().filter_map(|symbol| match symbol {
+            SymbolId::Proc(other) if self.procs[other.0 as usize].module != id => {
+                Some(proc(other, false))
+            }
+            _ => None,
         }));
         symbols.sort_by_key(|symbol| match symbol.id {
             SymbolId::Proc(id) => (0, id.0),
@@ -33,7 +52,10 @@ impl Registry {
         });
         ChangedModule {
             module: module.name.clone(),
-            old: module.image.as_ref().and_then(|image| image.note.clone()),
+            old: match &module.image {
+                Some(image) => image.note.clone(),
+                None => module.former_note.clone(),
+            },
             new,
             symbols,
         }

@@ -113,7 +113,7 @@ impl Pages {
                 std::ptr::null_mut(),
                 len,
                 libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
                 -1,
                 0,
             )
@@ -122,6 +122,11 @@ impl Pages {
             Some(start) if base != libc::MAP_FAILED => Ok(Pages { base: start, len }),
             _ => Err(io::Error::last_os_error()),
         }
+    }
+
+    /// Size in bytes.
+    pub fn len(&self) -> usize {
+        self.len
     }
 
     /// Start of the pages.

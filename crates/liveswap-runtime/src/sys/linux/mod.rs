@@ -4,3 +4,4 @@ pub mod files;
 pub mod loader;
 pub mod memory;
 pub mod process;
+pub mod unwind;

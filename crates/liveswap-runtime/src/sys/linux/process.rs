@@ -44,6 +44,17 @@ pub fn thread_id() -> usize {
     unsafe { libc::pthread_self() as usize }
 }
 
+/// This thread, as the system names it.
+pub fn task_id() -> u32 {
+    // SAFETY: no arguments, cannot fail.
+    unsafe { libc::gettid() as u32 }
+}
+
+/// Whether the thread of this process still runs.
+pub fn task_runs(task: u32) -> bool {
+    std::path::Path::new(&format!("/proc/self/task/{task}")).exists()
+}
+
 static AT_EXIT: Mutex<Vec<fn()>> = Mutex::new(Vec::new());
 
 /// Runs `action` when this process ends normally (return from main, `exit`), the latest first.

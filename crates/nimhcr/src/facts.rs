@@ -1,0 +1,105 @@
+//! What is noted of a library when it is read: everything that a later reload wants to compare.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use hashbrown::{HashMap, HashSet};
+use liveswap_runtime::{Name, Note};
+
+use crate::c_file::{CFile, Definitions};
+use crate::c_name::CName;
+use crate::closures::{self, Closures};
+use crate::elf_symbols;
+use crate::layouts::{self, Layouts};
+
+/// What is noted of a library.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    /// `None` if the C file could not be read.
+    pub(crate) closures: Option<Closures>,
+    /// Fingerprints of the bodies of anonymous procs, by name.
+    pub(crate) bodies: HashMap<Vec<u8>, u64>,
+    pub(crate) layouts: Layouts,
+    /// `None` if the library has no symbol table; empty for the first build, which is matched with
+    /// nothing.
+    pub(crate) symbols: Option<Symbols>,
+    /// The C file, and when it was looked at.
+    source: Option<PathBuf>,
+    read_at: SystemTime,
+}
+
+/// Symbols of a library, those of other modules that it uses included.
+#[derive(Debug, Default)]
+pub(crate) struct Symbols {
+    /// Procs that it defines, without `_actual`.
+    pub(crate) procs: HashSet<Vec<u8>>,
+    /// Constants that it defines, without `_const`.
+    pub(crate) constants: HashSet<Vec<u8>>,
+    /// Names that change from build to build.
+    pub(crate) unstable: HashSet<Vec<u8>>,
+    pub(crate) version_two: bool,
+}
+
+impl Facts {
+    /// Looks at the library of `module`, whose content is `file`.
+    pub(crate) fn gather(module: &Name, file: &[u8], reload: bool) -> Facts {
+        let read_at = SystemTime::now();
+        let symbols = Symbols::of_library(file, reload);
+        let mut facts = Facts {
+            closures: None,
+            bodies: HashMap::new(),
+            layouts: Layouts::new(),
+            symbols,
+            source: None,
+            read_at,
+        };
+        if let Some(file) = CFile::of_library(module.as_path()) {
+            let definitions = Definitions::new(&file.text);
+            facts.closures = Some(closures::of_file(&file, &definitions));
+            facts.bodies = definitions.anonymous_bodies(&file);
+            facts.layouts = layouts::of_file(&file, &definitions);
+            facts.source = Some(file.path);
+        }
+        facts
+    }
+
+    /// The facts in a note.
+    pub(crate) fn of(note: Option<&Note>) -> Option<&Facts> {
+        note?.downcast_ref()
+    }
+
+    /// Whether the compiler has written the C file of this module anew, but not yet the library.
+    pub(crate) fn is_behind_its_source(&self, module: &Name) -> bool {
+        let changed = |path: &std::path::Path| path.metadata().ok()?.modified().ok();
+        let source = self.source.as_deref().and_then(changed);
+        source.is_some_and(|source| {
+            source > self.read_at && changed(module.as_path()).is_some_and(|it| source > it)
+        })
+    }
+}
+
+impl Symbols {
+    fn of_library(file: &[u8], reload: bool) -> Option<Symbols> {
+        let mut symbols = Symbols::default();
+        elf_symbols::for_each(file, |name, _| {
+            let proc = name.strip_suffix(b"_actual");
+            let constant = name.strip_suffix(b"_const");
+            let name = proc.or(constant).unwrap_or(name);
+            let parsed = CName::parse(name);
+            symbols.version_two |= parsed.as_ref().is_some_and(|name| name.version_two);
+            if !reload {
+                return;
+            }
+            if parsed.is_some() {
+                symbols.unstable.insert(name.to_vec());
+            }
+            if proc.is_some() {
+                symbols.procs.insert(name.to_vec());
+            }
+            if constant.is_some() {
+                symbols.constants.insert(name.to_vec());
+            }
+        })?;
+        Some(symbols)
+    }
+}

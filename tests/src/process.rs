@@ -1,0 +1,315 @@
+//! A program under test: fed line by line, watched with a deadline.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a test waits for a program before it gives up.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A running program. It is killed when the value is dropped.
+///
+/// Standard output and standard error are read on threads of their own, so the program never
+/// blocks on a full pipe.
+pub struct Process {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: Stream,
+    stderr: Stream,
+    deadline: Duration,
+    exited: bool,
+}
+
+/// How a program ended, and what it had said by then.
+#[derive(Debug)]
+pub struct Exit {
+    /// The exit status, or the signal.
+    pub status: ExitStatus,
+    /// The lines of standard output that nobody had taken before.
+    pub stdout: Vec<String>,
+    /// The lines of standard error that nobody had taken before.
+    pub stderr: Vec<String>,
+}
+
+impl Exit {
+    /// The signal that ended the program, if one did.
+    pub fn signal(&self) -> Option<i32> {
+        self.status.signal()
+    }
+
+    /// The program's own exit code, unless a signal ended it.
+    pub fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+}
+
+/// The lines of one output stream: those seen last, and the channel where more arrive.
+struct Stream {
+    name: &'static str,
+    lines: Receiver<String>,
+    seen: VecDeque<String>,
+    forgotten: usize,
+}
+
+impl Process {
+    /// Starts the command with all three standard streams connected to the test.
+    #[track_caller]
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        let stdin = child.stdin.take();
+        let stdout = Stream::read("stdout", child.stdout.take().expect("stdout is a pipe"));
+        let stderr = Stream::read("stderr", child.stderr.take().expect("stderr is a pipe"));
+        Self {
+            child,
+            stdin,
+            stdout,
+            stderr,
+            deadline: DEADLINE,
+            exited: false,
+        }
+    }
+
+    /// Changes how long the test waits for each single event.
+    pub fn set_deadline(&mut self, deadline: Duration) {
+        self.deadline = deadline;
+    }
+
+    /// The program's process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Writes one line to the program's standard input. A program that is gone is no error here:
+    /// the next wait tells how it ended.
+    pub fn send(&mut self, line: &str) {
+        let Some(stdin) = &mut self.stdin else {
+            panic!("standard input of the program is closed already");
+        };
+        let written = stdin
+            .write_all(format!("{line}\n").as_bytes())
+            .and_then(|()| stdin.flush());
+        if written.is_err() {
+            self.stdin = None;
+        }
+    }
+
+    /// Closes the program's standard input.
+    pub fn close_stdin(&mut self) {
+        self.stdin = None;
+    }
+
+    /// The next line of standard output.
+    #[track_caller]
+    pub fn line(&mut self) -> String {
+        match self.stdout.next(Instant::now() + self.deadline) {
+            Next::Line(line) => line,
+            other => self.give_up(&other, "a line on stdout"),
+        }
+    }
+
+    /// The next line of standard error.
+    #[track_caller]
+    pub fn stderr_line(&mut self) -> String {
+        match self.stderr.next(Instant::now() + self.deadline) {
+            Next::Line(line) => line,
+            other => self.give_up(&other, "a line on stderr"),
+        }
+    }
+
+    /// The lines of standard output up to and with the first one that `is_last` accepts.
+    #[track_caller]
+    pub fn lines_until(&mut self, is_last: impl FnMut(&str) -> bool) -> Vec<String> {
+        let deadline = Instant::now() + self.deadline;
+        match self.stdout.until(deadline, is_last) {
+            Ok(lines) => lines,
+            Err(end) => self.give_up(&end, "a certain line on stdout"),
+        }
+    }
+
+    /// The lines of standard error up to and with the first one that `is_last` accepts.
+    #[track_caller]
+    pub fn stderr_until(&mut self, is_last: impl FnMut(&str) -> bool) -> Vec<String> {
+        let deadline = Instant::now() + self.deadline;
+        match self.stderr.until(deadline, is_last) {
+            Ok(lines) => lines,
+            Err(end) => self.give_up(&end, "a certain line on stderr"),
+        }
+    }
+
+    /// Waits until the program has ended by itself. Its standard input is closed first.
+    #[track_caller]
+    pub fn wait(mut self) -> Exit {
+        self.stdin = None;
+        let deadline = Instant::now() + self.deadline;
+        // The program has ended when both of its streams have; a wait() on the process itself
+        // knows no deadline.
+        let rests = self
+            .stdout
+            .rest(deadline)
+            .and_then(|stdout| Ok((stdout, self.stderr.rest(deadline)?)));
+        let (stdout, stderr) = match rests {
+            Ok(rests) => rests,
+            Err(timeout) => self.give_up(&timeout, "the end"),
+        };
+        let status = self.child.wait().expect("the program can be waited for");
+        self.exited = true;
+        Exit {
+            status,
+            stdout,
+            stderr,
+        }
+    }
+
+    /// Ends the program with a signal and waits for its end.
+    #[track_caller]
+    pub fn kill(self, signal: i32) -> Exit {
+        let pid = libc::pid_t::try_from(self.pid()).expect("a process id");
+        // SAFETY: kill takes plain numbers, and the process is ours and has not been waited for.
+        let killed = unsafe { libc::kill(pid, signal) };
+        assert_eq!(killed, 0, "kill: {}", std::io::Error::last_os_error());
+        self.wait()
+    }
+
+    #[track_caller]
+    fn give_up(&mut self, end: &Next, wanted: &str) -> ! {
+        // Killed first, so that the streams end and everything that was said can be shown.
+        let _ = self.child.kill();
+        let status = self.child.wait();
+        self.exited = true;
+        let soon = Instant::now() + Duration::from_secs(5);
+        while let Next::Line(_) = self.stdout.next(soon) {}
+        while let Next::Line(_) = self.stderr.next(soon) {}
+        let happened = match end {
+            Next::Timeout => format!("nothing for {:?} (killed then)", self.deadline),
+            _ => format!("its end ({status:?})"),
+        };
+        panic!(
+            "waited for {wanted} of the program and saw {happened}\n{}\n{}",
+            self.stdout.account(),
+            self.stderr.account()
+        );
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if !self.exited {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+enum Next {
+    Line(String),
+    End,
+    Timeout,
+}
+
+impl Stream {
+    fn read(name: &'static str, source: impl Read + Send + 'static) -> Self {
+        let (sender, lines) = channel();
+        thread::spawn(move || forward_lines(source, &sender));
+        Self {
+            name,
+            lines,
+            seen: VecDeque::new(),
+            forgotten: 0,
+        }
+    }
+
+    fn next(&mut self, deadline: Instant) -> Next {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match self.lines.recv_timeout(left) {
+            Ok(line) => {
+                self.remember(&line);
+                Next::Line(line)
+            }
+            Err(RecvTimeoutError::Disconnected) => Next::End,
+            Err(RecvTimeoutError::Timeout) => Next::Timeout,
+        }
+    }
+
+    /// Keeps the line for a failure's message; a long test says more than anybody would read.
+    fn remember(&mut self, line: &str) {
+        const REMEMBERED: usize = 80;
+        if self.seen.len() == REMEMBERED {
+            self.seen.pop_front();
+            self.forgotten += 1;
+        }
+        self.seen.push_back(line.to_owned());
+    }
+
+    /// Every line up to the stream's end.
+    fn rest(&mut self, deadline: Instant) -> Result<Vec<String>, Next> {
+        let mut lines = Vec::new();
+        loop {
+            match self.next(deadline) {
+                Next::Line(line) => lines.push(line),
+                Next::End => return Ok(lines),
+                Next::Timeout => return Err(Next::Timeout),
+            }
+        }
+    }
+
+    fn until(
+        &mut self,
+        deadline: Instant,
+        mut is_last: impl FnMut(&str) -> bool,
+    ) -> Result<Vec<String>, Next> {
+        let mut lines = Vec::new();
+        loop {
+            match self.next(deadline) {
+                Next::Line(line) => {
+                    let last = is_last(&line);
+                    lines.push(line);
+                    if last {
+                        return Ok(lines);
+                    }
+                }
+                end => return Err(end),
+            }
+        }
+    }
+
+    /// The last lines seen, for a failure's message.
+    fn account(&self) -> String {
+        let mut text = format!("--- {}", self.name);
+        if self.forgotten > 0 {
+            text.push_str(&format!(" ({} lines before these)", self.forgotten));
+        }
+        for line in &self.seen {
+            text.push('\n');
+            text.push_str(line);
+        }
+        text
+    }
+}
+
+fn forward_lines(source: impl Read, lines: &Sender<String>) {
+    let mut source = BufReader::new(source);
+    loop {
+        let mut line = Vec::new();
+        match source.read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {
+                if line.last() == Some(&b'\n') {
+                    line.pop();
+                }
+                let line = String::from_utf8_lossy(&line).into_owned();
+                if lines.send(line).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}

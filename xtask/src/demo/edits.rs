@@ -1,0 +1,100 @@
+//! The three edits of the demonstration, as replacements in the example's sources.
+
+use super::garden::Code;
+use crate::Result;
+
+pub struct Edit {
+    /// What a person is told about it.
+    pub told: &'static str,
+    pub file: &'static str,
+    pub replacements: &'static [(&'static str, &'static str)],
+    /// How the garden behaves afterwards; `None` when the compiler must refuse the edit.
+    pub expected: Option<Code>,
+}
+
+pub const EDITS: [Edit; 3] = [
+    Edit {
+        told: "edit 1, painter.nim: a stalk is drawn with `#` instead of `|`",
+        file: "painter.nim",
+        replacements: &[("'|'.repeat", "'#'.repeat")],
+        expected: Some(Code {
+            stalk: '#',
+            rose_pace: 2,
+            bees: false,
+        }),
+    },
+    Edit {
+        told: "edit 2, garden.nim: a mistake, the rose's pace becomes the word `five`",
+        file: "garden.nim",
+        replacements: &[("of \"rose\": 2", "of \"rose\": five")],
+        expected: None,
+    },
+    Edit {
+        told: "edit 3, garden.nim: the pace is 5 now; a new global counts bees, and a new proc tells of them",
+        file: "garden.nim",
+        replacements: &[
+            ("of \"rose\": five", "of \"rose\": 5"),
+            (
+                "proc news*",
+                "var bees = 3\n\nproc buzz(): string =\n  inc bees\n  $bees & \" bees\"\n\nproc news*",
+            ),
+            ("  \"all quiet\"", "  buzz()"),
+        ],
+        expected: Some(Code {
+            stalk: '#',
+            rose_pace: 5,
+            bees: true,
+        }),
+    },
+];
+
+impl Edit {
+    /// The source after the edit; an error when the example has moved away from under it.
+    pub fn changed(&self, source: &str) -> Result<String> {
+        let mut text = source.to_owned();
+        for (old, new) in self.replacements {
+            let count = text.matches(old).count();
+            if count != 1 {
+                return Err(format!(
+                    "{}: {old:?} stands {count} times in it, not once",
+                    self.file
+                ));
+            }
+            text = text.replacen(old, new, 1);
+        }
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::fs;
+
+    use super::*;
+    use crate::project::Project;
+
+    #[test]
+    fn the_edits_fit_the_example_one_after_the_other() {
+        let example = Project::find()
+            .expect("the project")
+            .root
+            .join("examples/nim-garden");
+        let mut sources = HashMap::new();
+        for edit in &EDITS {
+            let source = sources.entry(edit.file).or_insert_with(|| {
+                fs::read_to_string(example.join(edit.file)).expect("a module of the example")
+            });
+            *source = edit.changed(source).expect("the edit fits");
+        }
+        assert!(sources["garden.nim"].contains("$bees"));
+        assert!(!sources["garden.nim"].contains("five"));
+    }
+
+    #[test]
+    fn an_edit_that_fits_twice_or_not_at_all_is_refused() {
+        let edit = &EDITS[0];
+        assert!(edit.changed("'|'.repeat '|'.repeat").is_err());
+        assert!(edit.changed("").is_err());
+    }
+}
