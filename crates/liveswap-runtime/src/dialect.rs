@@ -82,6 +82,19 @@ pub enum RemovedProc {
     KeepsOldCode,
 }
 
+/// A proc that nobody registers any more.
+#[derive(Clone, Copy, Debug)]
+pub struct Removed<'a> {
+    /// The module under whose name it was registered.
+    pub module: &'a Name,
+    /// Its name in the image that holds its code.
+    pub name: &'a Name,
+    /// What was noted of that image.
+    pub note: Option<&'a Note>,
+    /// It was registered by another module on behalf of its own.
+    pub on_behalf: bool,
+}
+
 /// What a compiler's output adds to the module protocol. The defaults add nothing.
 pub trait Dialect: Send + Sync + 'static {
     /// Looks at a module's file before it is loaded. `reload`: the program runs already.
@@ -122,8 +135,8 @@ pub trait Dialect: Send + Sync + 'static {
         name.to_vec()
     }
 
-    /// Decides what becomes of a removed proc; `note` is that of the image that holds its code.
-    fn removed_proc(&self, _module: &Name, _name: &Name, _note: Option<&Note>) -> RemovedProc {
+    /// Decides what becomes of a proc that nobody registers any more.
+    fn removed_proc(&self, _proc: &Removed<'_>) -> RemovedProc {
         RemovedProc::Gone
     }
 

@@ -94,6 +94,16 @@ impl ModuleCall {
     }
 }
 
+/// The names of the module protocol's exports.
+pub(crate) const EXPORTS: [&CStr; 6] = [
+    c"HcrGetImportedModules",
+    c"HcrGetSigHash",
+    c"HcrInit000",
+    c"HcrCreateTypeInfos",
+    c"DatInit000",
+    c"Init000",
+];
+
 /// The entry points that every module exports.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Exports {
@@ -154,9 +164,9 @@ impl Image {
                 )
             })
         };
-        let (imports, hash) = (find(c"HcrGetImportedModules")?, find(c"HcrGetSigHash")?);
-        let (hcr_init, type_infos) = (find(c"HcrInit000")?, find(c"HcrCreateTypeInfos")?);
-        let (dat_init, init) = (find(c"DatInit000")?, find(c"Init000")?);
+        let [imports, hash, hcr_init, type_infos, dat_init, init] = EXPORTS.map(find);
+        let (imports, hash, hcr_init) = (imports?, hash?, hcr_init?);
+        let (type_infos, dat_init, init) = (type_infos?, dat_init?, init?);
         // SAFETY: the protocol gives each of these exports the type it is cast to here.
         let (imports, hash, exports) = unsafe {
             let get_list: GetList = std::mem::transmute(imports.as_ptr());

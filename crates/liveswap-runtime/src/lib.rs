@@ -14,6 +14,7 @@ pub mod arch;
 mod copies;
 mod dialect;
 mod discover;
+mod elf_check;
 mod error;
 mod image;
 mod module_file;
@@ -29,7 +30,8 @@ mod trace;
 mod transaction;
 
 pub use dialect::{
-    ChangedModule, Detached, Dialect, KnownSymbol, Plain, RemovedProc, SymbolId, SymbolPlan,
+    ChangedModule, Detached, Dialect, KnownSymbol, Plain, Removed, RemovedProc, SymbolId,
+    SymbolPlan,
 };
 pub use error::{Error, Step};
 pub use image::{

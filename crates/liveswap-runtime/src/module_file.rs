@@ -8,9 +8,8 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime};
 
 use hashbrown::DefaultHashBuilder;
-use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
-use object::{Endianness, elf};
 
+use crate::elf_check::{self, Flaw, Segments, Span};
 use crate::error::Step;
 use crate::sys::files::{self, Stamp, has_writer};
 
@@ -174,8 +173,8 @@ fn read_once(path: &Path) -> Result<ModuleFile, Problem> {
     if Stamp::of(&after) != before || bytes.len() as u64 != before.size {
         return Err(busy("the file changed while it was read"));
     }
-    match check(&bytes) {
-        Ok((span, constant)) => Ok(ModuleFile {
+    match elf_check::check(&bytes) {
+        Ok(Segments { span, constant }) => Ok(ModuleFile {
             version: FileVersion::new(before, &bytes, read_at),
             bytes,
             span,
@@ -190,125 +189,4 @@ fn read_once(path: &Path) -> Result<ModuleFile, Problem> {
             },
         }),
     }
-}
-
-/// Lowest and end address.
-type Span = (usize, usize);
-
-#[derive(Debug)]
-struct Flaw {
-    cause: String,
-    /// More bytes could mend it.
-    incomplete: bool,
-}
-
-impl Flaw {
-    fn final_(cause: impl Into<String>) -> Flaw {
-        Flaw {
-            cause: cause.into(),
-            incomplete: false,
-        }
-    }
-    fn incomplete(cause: impl Into<String>) -> Flaw {
-        Flaw {
-            cause: cause.into(),
-            incomplete: true,
-        }
-    }
-}
-
-#[cfg(target_pointer_width = "64")]
-type Header = elf::FileHeader64<Endianness>;
-#[cfg(target_pointer_width = "32")]
-type Header = elf::FileHeader32<Endianness>;
-
-const NATIVE_MACHINE: object::elf::Machine = if cfg!(target_arch = "x86_64") {
-    elf::EM_X86_64
-} else if cfg!(target_arch = "aarch64") {
-    elf::EM_AARCH64
-} else if cfg!(target_arch = "x86") {
-    elf::EM_386
-} else {
-    elf::EM_ARM
-};
-
-/// Checks that `bytes` are a whole shared library for this process; returns the span of its
-/// addresses, and the segments that are not writable.
-fn check(bytes: &[u8]) -> Result<(Span, Vec<Range<usize>>), Flaw> {
-    if bytes.is_empty() {
-        return Err(Flaw::incomplete("the file is empty"));
-    }
-    let ident = bytes
-        .get(..16)
-        .ok_or_else(|| Flaw::incomplete("the file is cut short"))?;
-    if ident.iter().all(|byte| *byte == 0) {
-        return Err(Flaw::incomplete(
-            "the file starts with zeros: it is not written yet",
-        ));
-    }
-    if ident[..4] != elf::ELFMAG {
-        return Err(Flaw::final_("not an ELF file"));
-    }
-    let native_class = if cfg!(target_pointer_width = "64") {
-        elf::ELFCLASS64
-    } else {
-        elf::ELFCLASS32
-    };
-    if ident[4] != native_class.0 {
-        return Err(Flaw::final_(format!(
-            "a library for {}-bit processes, this one is {}-bit",
-            if ident[4] == elf::ELFCLASS64.0 {
-                64
-            } else {
-                32
-            },
-            usize::BITS
-        )));
-    }
-    let header = Header::parse(bytes).map_err(|error| Flaw::incomplete(error.to_string()))?;
-    let endian = header
-        .endian()
-        .map_err(|error| Flaw::final_(error.to_string()))?;
-    if (endian == Endianness::Big) != cfg!(target_endian = "big") {
-        return Err(Flaw::final_("a library of the other byte order"));
-    }
-    if header.e_machine(endian) != NATIVE_MACHINE {
-        return Err(Flaw::final_(format!(
-            "a library for another CPU (ELF machine {}, this process is {})",
-            header.e_machine(endian).0,
-            std::env::consts::ARCH
-        )));
-    }
-    if header.e_type(endian) != elf::ET_DYN {
-        return Err(Flaw::final_("not a shared library"));
-    }
-    let cut_short = |what: &str| Flaw::incomplete(format!("the file is cut short: {what}"));
-    let sections = header
-        .section_headers(endian, bytes)
-        .map_err(|error| cut_short(&error.to_string()))?;
-    for section in sections {
-        section
-            .data(endian, bytes)
-            .map_err(|_| cut_short("a section lies beyond its end"))?;
-    }
-    let segments = header
-        .program_headers(endian, bytes)
-        .map_err(|error| cut_short(&error.to_string()))?;
-    let mut span: Option<Span> = None;
-    let mut constant = Vec::new();
-    for segment in segments {
-        segment
-            .data(endian, bytes)
-            .map_err(|()| cut_short("a segment lies beyond its end"))?;
-        if segment.p_type(endian) == elf::PT_LOAD {
-            let start = segment.p_vaddr(endian) as usize;
-            let end = start.saturating_add(segment.p_memsz(endian) as usize);
-            span = Some(span.map_or((start, end), |(low, high)| (low.min(start), high.max(end))));
-            if !segment.p_flags(endian).contains(elf::PF_W) {
-                constant.push(start..end);
-            }
-        }
-    }
-    let span = span.ok_or_else(|| cut_short("it has no segments to load"))?;
-    Ok((span, constant))
 }

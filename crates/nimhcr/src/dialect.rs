@@ -5,7 +5,9 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use liveswap_runtime::{ChangedModule, CodeAddress, Dialect, Name, Note, RemovedProc, SymbolPlan};
+use liveswap_runtime::{
+    ChangedModule, CodeAddress, Dialect, Name, Note, Removed, RemovedProc, SymbolPlan,
+};
 
 use crate::c_name::{self, CName};
 use crate::collector;
@@ -86,17 +88,20 @@ impl Dialect for NimDialect {
         type_infos::is_type_info(name).then_some(PROGRAM)
     }
 
-    fn removed_proc(&self, module: &Name, name: &Name, note: Option<&Note>) -> RemovedProc {
+    fn removed_proc(&self, proc: &Removed<'_>) -> RemovedProc {
+        let closures = Facts::of(proc.note).and_then(|facts| facts.closures.as_ref());
         // Objects of a removed type may live on, and the collector goes through their markers.
-        // `Dl_…` are functions of other libraries, which do not go away. The standard library never
-        // removes anything: the compiler leaves out what nobody uses any more, but old closures may.
-        // Closures themselves may be in flight, and once some are, they may call anything.
-        let closures = Facts::of(note).and_then(|facts| facts.closures.as_ref());
-        let needed = name.starts_with(b"Marker_ty")
-            || name.starts_with(b"Dl_")
-            || self.nim.is_standard(module)
-            || self.nim.closures_in_flight.load(Ordering::Relaxed)
-            || closures.is_some_and(|closures| closures.contains_key(&**name));
+        let needed = proc.name.starts_with(b"Marker_ty")
+            // Functions of other libraries, which do not go away.
+            || proc.name.starts_with(b"Dl_")
+            // The compiler leaves out what nobody uses any more, but the main program and old closures
+            // may: the standard library never removes anything,
+            || self.nim.is_standard(proc.module)
+            // and an instance of a generic proc may only have moved to another of its users.
+            || (proc.on_behalf && CName::parse(proc.name).is_some())
+            // Closures may be in flight, and once some are, they may call anything.
+            || closures.is_some_and(|closures| closures.contains_key(&**proc.name))
+            || self.nim.closures_in_flight.load(Ordering::Relaxed);
         if needed {
             RemovedProc::KeepsOldCode
         } else {

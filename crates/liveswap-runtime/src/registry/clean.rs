@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::globals::{GlobalRegistration, marker_address};
 use super::procs::{ProcId, Registration};
 use super::{Buried, GlobalId, Handler, ModuleId, Phase, ProcState, Registry, Retired};
-use crate::dialect::{Dialect, RemovedProc, SymbolId};
+use crate::dialect::{Dialect, Removed, RemovedProc, SymbolId};
 use crate::image::Image;
 use crate::settings::KeepImages;
 
@@ -138,9 +138,12 @@ impl Registry {
     fn remove_proc(&mut self, dialect: &dyn Dialect, id: ProcId) {
         let proc = &self.procs[id.0 as usize];
         let image = self.targets[id.0 as usize].and_then(|target| self.image_at(target));
-        let note = image.and_then(|image| image.note.as_ref());
-        let owner = &self.module(proc.module).name;
-        let fate = dialect.removed_proc(owner, &proc.name, note);
+        let fate = dialect.removed_proc(&Removed {
+            module: &self.module(proc.module).name,
+            name: &proc.name,
+            note: image.and_then(|image| image.note.as_ref()),
+            on_behalf: proc.best.is_some_and(|best| best.by != Some(proc.module)),
+        });
         tracing::debug!(proc = %proc.name, ?fate, "clean up");
         let proc = &mut self.procs[id.0 as usize];
         proc.best = None;
