@@ -74,12 +74,20 @@ unsafe impl Send for Linkage {}
 unsafe impl Sync for Linkage {}
 
 impl ModuleCall {
+    /// Makes the calls that a transaction asks for, one after another.
+    pub(crate) fn make_all(next: &mut dyn FnMut() -> Option<ModuleCall>) {
+        while let Some(call) = next() {
+            // SAFETY: `next` is the transaction's own list of calls, asked on the thread that began it.
+            unsafe { call.invoke() };
+        }
+    }
+
     /// Makes the call.
     ///
     /// # Safety
     /// The module's code runs. It must be the next call that the run-time asked for, made on the
     /// thread that started the transaction, so that the code is mapped and expected to run.
-    pub unsafe fn invoke(self) {
+    unsafe fn invoke(self) {
         // SAFETY: the functions come from the module's exports of these types, or were registered
         // by module code as handlers; the caller vouches for the moment.
         unsafe {

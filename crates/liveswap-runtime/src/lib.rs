@@ -28,6 +28,7 @@ mod symbol_ref;
 mod sys;
 mod trace;
 mod transaction;
+mod turn;
 
 pub use dialect::{
     ChangedModule, Detached, Dialect, KnownSymbol, Plain, Removed, RemovedProc, SymbolId,

@@ -2,16 +2,15 @@
 
 use std::ptr::NonNull;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use crate::dialect::Dialect;
 use crate::discover::{self, RefusedFile};
 use crate::error::Error;
 use crate::image::{Entry, HandlerFn, Image, Linkage, ModuleCall};
 use crate::registry::{GlobalMarker, Handler, Registered, Registry};
-use crate::sys::unwind::{OnStack, is_on_stack};
 use crate::transaction::{Outcome, Transaction};
-use crate::{CodeAddress, Name, Settings, SymbolRef, sys};
+use crate::turn::Turn;
+use crate::{CodeAddress, Name, Settings, SymbolRef};
 
 /// What the collector has to look at.
 #[derive(Debug, Default)]
@@ -66,38 +65,10 @@ pub(crate) struct State {
     pub(crate) refused: Option<RefusedFile>,
     last_refusal: Option<(Error, Option<RefusedFile>)>,
     /// The thread whose turn it is to change the graph, and how deep its stack was when it began.
-    turn: Option<Turn>,
+    pub(crate) turn: Option<Turn>,
     /// Threads that wait for their turn.
-    waiting: usize,
+    pub(crate) waiting: usize,
     roots: (u64, Arc<Roots>),
-}
-
-/// How long a thread waits for another one's reload before it says so, and looks whether the other one
-/// still exists.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-#[derive(Clone, Copy, Debug)]
-struct Turn {
-    thread: usize,
-    task: u32,
-    /// Address of a local of [`Runtime::run_calls`], once it runs.
-    frame: Option<usize>,
-}
-
-impl Turn {
-    /// Asked on the turn's own thread: whether module code still runs as part of it. Nim's exceptions
-    /// are `longjmp`, which tells nobody, so that the stack itself has to be looked at.
-    fn is_under_way(&self) -> bool {
-        let Some(frame) = self.frame else { return true };
-        match is_on_stack(Runtime::run_calls as *const () as usize, frame) {
-            OnStack::Yes => true,
-            OnStack::No => false,
-            OnStack::Unknown => {
-                let mark = 0u8;
-                (&raw const mark as usize) < frame
-            }
-        }
-    }
 }
 
 impl State {
@@ -110,7 +81,7 @@ impl State {
 /// The hot code reloading run-time of one program.
 pub struct Runtime {
     state: Mutex<State>,
-    turn_over: Condvar,
+    pub(crate) turn_over: Condvar,
     dialect: Box<dyn Dialect>,
     settings: Settings,
 }
@@ -421,88 +392,6 @@ impl Runtime {
         tracing::debug!(images = images.len(), "shut down");
         drop(images);
         drop(memory);
-    }
-
-    /// Makes the calls of the transaction under way; `next` is [`Runtime::next_call`] with whatever care
-    /// the door takes. Module code may leave a call by an exception.
-    #[inline(never)]
-    pub fn run_calls(&self, next: &mut dyn FnMut() -> Option<ModuleCall>) {
-        let mark = 0u8;
-        if let Some(turn) = &mut self.registry().turn {
-            turn.frame = Some(std::hint::black_box(&raw const mark as usize));
-        }
-        while let Some(call) = next() {
-            // SAFETY: the call that the transaction asked for, on the thread that began it.
-            unsafe { call.invoke() };
-        }
-    }
-
-    fn take_turn(&self) -> Result<(), Error> {
-        let thread = sys::process::thread_id();
-        let mut told = false;
-        loop {
-            let mut state = self.registry();
-            let Some(turn) = state.turn else {
-                state.turn = Some(Turn {
-                    thread,
-                    task: sys::process::task_id(),
-                    frame: None,
-                });
-                return Ok(());
-            };
-            if turn.thread == thread {
-                if turn.is_under_way() {
-                    return Err(Error::Nested);
-                }
-                self.give_up(state);
-            } else if !sys::process::task_runs(turn.task) {
-                self.give_up(state);
-            } else {
-                state.waiting += 1;
-                let (mut state, timeout) = self
-                    .turn_over
-                    .wait_timeout(state, PATIENCE)
-                    .unwrap_or_else(PoisonError::into_inner);
-                state.waiting -= 1;
-                drop(state);
-                if timeout.timed_out() && !std::mem::replace(&mut told, true) {
-                    self.dialect
-                        .notice("waiting for the reload that another thread began");
-                }
-            }
-        }
-    }
-
-    /// Ends a transaction that module code has left.
-    fn give_up(&self, mut state: MutexGuard<'_, State>) {
-        let never_ran = state.abandon(self);
-        state.turn = None;
-        drop(state);
-        // Closing libraries runs their destructors: not under the lock.
-        drop(never_ran);
-    }
-
-    /// If module code has left this thread's transaction by an exception, it is over.
-    fn notice_exception(&self) {
-        let state = self.registry();
-        let thread = sys::process::thread_id();
-        if state
-            .turn
-            .is_some_and(|turn| turn.thread == thread && !turn.is_under_way())
-        {
-            self.give_up(state);
-        }
-    }
-
-    fn end_turn(&self) {
-        let mut state = self.registry();
-        state.registry.context = None;
-        state.turn = None;
-        let somebody_waits = state.waiting > 0;
-        drop(state);
-        if somebody_waits {
-            self.turn_over.notify_one();
-        }
     }
 }
 
