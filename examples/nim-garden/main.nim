@@ -6,28 +6,15 @@
 ##
 ## Usage: garden [milliseconds a day] [last day]
 
-import std/[hotcodereloading, os, strutils, times]
+import std/[hotcodereloading, os, strutils]
 import garden, painter
-
-const bell = "bell" ## touched when a build is complete
 
 let
   args = commandLineParams()
   pause = if args.len > 0: parseInt(args[0]) else: 500
   lastDay = if args.len > 1: parseInt(args[1]) else: high(int)
 
-var
-  day = 0
-  lastRing = getTime()
-
-proc bellRang(): bool =
-  ## A build replaces the libraries of the changed modules one after the other. Waiting for the
-  ## bell keeps us from taking one half of an edit before the other half is there.
-  if fileExists(bell):
-    let ring = getLastModificationTime(bell)
-    result = ring > lastRing
-    if result:
-      lastRing = ring
+var day = 0
 
 while day < lastDay:
   inc day
@@ -35,5 +22,5 @@ while day < lastDay:
   echo picture(day)
   stdout.flushFile()
   sleep(pause)
-  if bellRang() and hasAnyModuleChanged():
+  if hasAnyModuleChanged(): # a build that is not complete yet does not count
     performCodeReload()

@@ -4,6 +4,7 @@
 //! folder is one edit, and `expected.txt` says what is done and what the program answers to it
 //! (see [`transcript`]). The expectations are reasoned from Nim's semantics, not recorded.
 
+mod half_linked;
 mod playback;
 mod project;
 mod toolchain;

@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::half_linked::{OldLibraries, Waiting};
 use super::project::Project;
 use super::toolchain::{self, Build};
 use super::transcript::{self, Action, Step};
@@ -43,6 +44,9 @@ struct Session {
     project: Project,
     folder: PathBuf,
     process: Option<Process>,
+    settings: Vec<(String, String)>,
+    /// Libraries of a build that is not complete.
+    waiting: Option<Waiting>,
     /// Lines of stderr that came while another one was waited for.
     stray: Vec<String>,
     /// What the program is to print before it ends.
@@ -67,6 +71,8 @@ impl Session {
             project: Project::new(case, folder.join("src")),
             folder: folder.to_path_buf(),
             process: None,
+            settings: Vec::new(),
+            waiting: None,
             stray: Vec::new(),
             last_answer: Vec::new(),
             compilations: 0,
@@ -89,19 +95,24 @@ impl Session {
     fn perform(&mut self, step: &Step, last: bool) {
         match &step.action {
             Action::Start(arguments) => {
-                self.project.apply("0");
-                self.compile().unwrap_or_else(|said| {
-                    panic!("{}: it does not compile:\n{said}", self.at(step))
-                });
+                self.edit(step, "0");
                 self.process = Some(Process::start(&mut self.command(arguments)));
                 self.answer(step, last);
             }
-            Action::Edit(folder) => {
-                self.project.apply(folder);
-                self.compile().unwrap_or_else(|said| {
-                    panic!("{}: it does not compile:\n{said}", self.at(step))
-                });
+            Action::Edit(folder) => self.edit(step, folder),
+            Action::EditUnlinked(folder) => {
+                let old = OldLibraries::keep(&self.nimcache(), &self.folder);
+                self.edit(step, folder);
+                self.waiting = Some(old.put_back(&self.folder));
             }
+            Action::Linked(module) => match &self.waiting {
+                Some(waiting) => waiting.let_in(module),
+                None => panic!("{}: no build is under way", self.at(step)),
+            },
+            Action::LinkedTheRest => match self.waiting.take() {
+                Some(waiting) => waiting.let_all_in(),
+                None => panic!("{}: no build is under way", self.at(step)),
+            },
             Action::EditFails { folder, message } => {
                 self.project.apply(folder);
                 match self.compile() {
@@ -117,9 +128,17 @@ impl Session {
                 self.program(step).send(line);
                 self.answer(step, last);
             }
+            Action::Set { name, value } => self.settings.push((name.clone(), value.clone())),
+            Action::Answer => self.answer(step, last),
             Action::Stderr(pattern) => self.expect_stderr(step, pattern),
             Action::Exit(_) | Action::Signal(_) => self.expect_end(step),
         }
+    }
+
+    fn edit(&mut self, step: &Step, folder: &str) {
+        self.project.apply(folder);
+        self.compile()
+            .unwrap_or_else(|said| panic!("{}: it does not compile:\n{said}", self.at(step)));
     }
 
     fn compile(&mut self) -> Result<(), String> {
@@ -132,9 +151,13 @@ impl Session {
         toolchain::compile(
             self.build,
             &self.folder.join("src"),
-            &self.folder.join("nimcache"),
+            &self.nimcache(),
             &output,
         )
+    }
+
+    fn nimcache(&self) -> PathBuf {
+        self.folder.join("nimcache")
     }
 
     fn program_file(&self) -> PathBuf {
@@ -150,7 +173,8 @@ impl Session {
             .args(arguments)
             .current_dir(&self.folder)
             .env("LD_LIBRARY_PATH", path)
-            .env_remove("LIVESWAP_LOG");
+            .env_remove("LIVESWAP_LOG")
+            .envs(self.settings.iter().map(|(name, value)| (name, value)));
         command
     }
 

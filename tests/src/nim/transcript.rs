@@ -6,6 +6,11 @@
 //! == start one|two words       the same with arguments, separated by bars
 //! == edit 1                    apply the folder `1/` and compile
 //! == edit 2 fails: TEXT        apply it; the compiler refuses it with this text
+//! == edit 3 unlinked           apply it and compile, but every library stays the old one for now
+//! == linked NAME               the new library of module NAME takes its place
+//! == linked the rest           and all the others theirs: that build is complete
+//! == set NAME=VALUE            an environment variable for the program, before its start
+//! == answer                    the program answers without being asked
 //! == stderr: TEXT              a line with this text arrives on stderr; `...` stands for anything
 //! == exit 0                    the program ends by itself, with this status
 //! == signal SIGABRT            the program is ended by this signal
@@ -23,6 +28,11 @@ pub enum Action {
     Start(Vec<String>),
     Edit(String),
     EditFails { folder: String, message: String },
+    EditUnlinked(String),
+    Linked(String),
+    LinkedTheRest,
+    Set { name: String, value: String },
+    Answer,
     Stderr(String),
     Exit(i32),
     Signal(i32),
@@ -69,7 +79,10 @@ pub fn read(path: &Path) -> Vec<Step> {
         }
     }
     for step in &steps {
-        let silent = !matches!(step.action, Action::Start(_) | Action::Send(_));
+        let silent = !matches!(
+            step.action,
+            Action::Start(_) | Action::Send(_) | Action::Answer
+        );
         assert!(
             !silent || step.output.is_empty(),
             "{}:{}: nothing is printed in answer to this",
@@ -93,8 +106,21 @@ fn directive(text: &str) -> Option<Action> {
                 folder: folder.to_owned(),
                 message: message.to_owned(),
             },
-            None => Action::Edit(rest.to_owned()),
+            None => match rest.strip_suffix(" unlinked") {
+                Some(folder) => Action::EditUnlinked(folder.to_owned()),
+                None => Action::Edit(rest.to_owned()),
+            },
         },
+        "linked" if rest == "the rest" => Action::LinkedTheRest,
+        "linked" => Action::Linked(rest.to_owned()),
+        "set" => {
+            let (name, value) = rest.split_once('=')?;
+            Action::Set {
+                name: name.to_owned(),
+                value: value.to_owned(),
+            }
+        }
+        "answer" if rest.is_empty() => Action::Answer,
         "stderr" => Action::Stderr(rest.to_owned()),
         "exit" => Action::Exit(rest.parse().ok()?),
         "signal" => Action::Signal(match rest {

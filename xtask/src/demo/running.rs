@@ -68,11 +68,6 @@ impl Running {
         }
     }
 
-    /// Tells the program that a build is complete, as `touch bell` does.
-    pub fn ring_bell(&self, folder: &Path) -> Result<()> {
-        std::fs::write(folder.join("bell"), "").map_err(|e| format!("cannot ring the bell: {e}"))
-    }
-
     /// The program must not have ended by itself.
     pub fn check_alive(&mut self) -> Result<()> {
         if let Some(status) = self.child.try_wait().map_err(|e| e.to_string())? {
