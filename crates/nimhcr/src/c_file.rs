@@ -210,7 +210,8 @@ fn is_word(character: char) -> bool {
     character.is_alphanumeric() || character == '_'
 }
 
-fn words(text: &str) -> impl Iterator<Item = &str> {
+/// The words of C code.
+pub(crate) fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|character| !is_word(character))
         .filter(|word| !word.is_empty())
 }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use hashbrown::{HashMap, HashSet};
 use liveswap_runtime::{Name, Note};
 
-use crate::c_file::{CFile, Definitions};
+use crate::c_file::{CFile, Definitions, functions, words};
 use crate::c_name::CName;
 use crate::closures::{self, Closures};
 use crate::elf_symbols;
@@ -20,8 +20,8 @@ pub(crate) struct Facts {
     /// Fingerprints of the bodies of anonymous procs, by name.
     pub(crate) bodies: HashMap<Vec<u8>, u64>,
     pub(crate) layouts: Layouts,
-    /// `None` if the library has no symbol table; empty for the first build, which is matched with
-    /// nothing.
+    /// `None` if neither the library's symbol table nor the C file tells; empty for the first build,
+    /// which is matched with nothing.
     pub(crate) symbols: Option<Symbols>,
     /// The C file, and when it was looked at.
     source: Option<PathBuf>,
@@ -58,6 +58,9 @@ impl Facts {
             facts.closures = Some(closures::of_file(&file, &definitions));
             facts.bodies = definitions.anonymous_bodies(&file);
             facts.layouts = layouts::of_file(&file, &definitions);
+            if facts.symbols.is_none() && !file.doubtful {
+                facts.symbols = Some(Symbols::of_c_file(&file, reload));
+            }
             facts.source = Some(file.path);
         }
         facts
@@ -101,5 +104,26 @@ impl Symbols {
             }
         })?;
         Some(symbols)
+    }
+
+    /// A library without a symbol table was stripped: its C file has the names too.
+    fn of_c_file(file: &CFile, reload: bool) -> Symbols {
+        let mut symbols = Symbols::default();
+        if !reload {
+            return symbols;
+        }
+        for function in functions(&file.text) {
+            symbols.procs.insert(function.name.as_bytes().to_vec());
+        }
+        for word in words(&file.text).filter(|word| word.contains("___")) {
+            let name = word.as_bytes();
+            let constant = name.strip_suffix(b"_const");
+            let name = name.strip_suffix(b"_actual").or(constant).unwrap_or(name);
+            if CName::parse(name).is_some() {
+                symbols.unstable.insert(name.to_vec());
+            }
+            symbols.constants.extend(constant.map(<[u8]>::to_vec));
+        }
+        symbols
     }
 }
