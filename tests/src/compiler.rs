@@ -55,7 +55,13 @@ pub fn host_program() -> &'static Path {
             ])
             .arg(&fresh)
             .args(
-                ["host.c", "host_commands.c", "host_threads.c"].map(|file| c_fixtures().join(file)),
+                [
+                    "host.c",
+                    "host_commands.c",
+                    "host_processes.c",
+                    "host_threads.c",
+                ]
+                .map(|file| c_fixtures().join(file)),
             )
             .args(["-ldl", "-lpthread"]);
         run(command);

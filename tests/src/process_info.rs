@@ -89,3 +89,17 @@ pub fn resident_kib(pid: u32) -> u64 {
         .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
         .expect("a line with the resident memory")
 }
+
+/// How many bytes a process has read so far, from files, pipes and everything else.
+///
+/// # Panics
+/// When the kernel does not count them.
+#[track_caller]
+pub fn bytes_read(pid: u32) -> u64 {
+    let counts = fs::read_to_string(format!("/proc/{pid}/io")).expect("the kernel counts");
+    counts
+        .lines()
+        .find_map(|line| line.strip_prefix("rchar:"))
+        .and_then(|rest| rest.trim().parse().ok())
+        .expect("a line with the bytes read")
+}

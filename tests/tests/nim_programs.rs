@@ -13,6 +13,10 @@ nim_cases! {
     events: debug = Debug, release = Release;
     statistics: debug = Debug, release = Release;
     removed: debug = Debug, release = Release;
+    generic_instances: debug = Debug, release = Release;
+    import_cycle: debug = Debug, release = Release;
+    cycle_grows: debug = Debug;
+    global_returns: debug = Debug, release = Release;
     menu: debug = Debug, release = Release;
 
     // State: what keeps its value, what starts anew.
@@ -27,19 +31,30 @@ nim_cases! {
     pipeline: debug = Debug, release = Release;
     scheduler: debug = Debug;
     gates: debug = Debug, release = Release;
+    removed_log: debug = Debug, release = Release;
 
     // Objects, methods and exceptions.
     inventory: debug = Debug, release = Release;
     bank: debug = Debug, release = Release;
     crash: debug = Debug;
+    handler_raises: debug = Debug, release = Release;
+    start_raises: debug = Debug, release = Release;
+    start_raises2: debug = Debug;
 
     // Modules and handlers.
     adventure: debug = Debug, release = Release;
     calc: debug = Debug, release = Release;
     handlers: debug = Debug, release = Release;
     folders: debug = Debug;
+    module_returns: debug = Debug, release = Release;
+
+    // A build that is under way when the program asks.
+    half_linked: debug = Debug, release = Release;
+    late_library: debug = Debug;
+    polled_builds: debug = Debug;
 
     // The collector. The other ones are Nim's alternatives that still have globals to mark.
     lru: debug = Debug, release = Release, mark_and_sweep = MarkAndSweep;
     builder: debug = Debug, release = Release, mark_and_sweep = MarkAndSweep;
+    inherited: debug = Debug, release = Release, mark_and_sweep = MarkAndSweep;
 }

@@ -153,3 +153,31 @@ fn reloads_while_other_threads_call_are_clean() {
     host.command("stop-callers").quiet();
     clean(&host.quit());
 }
+
+#[test]
+fn destructors_that_use_removed_globals_are_clean() {
+    for keep in ["0", "3"] {
+        let project = CProject::new();
+        project.write(
+            &CModule::new("b")
+                .declare(
+                    "__attribute__((destructor)) static void leave(void);\n\
+                     static long *known;",
+                )
+                .global("long", "g", "*g = 99;")
+                .init("known = g;")
+                .declare("static void leave(void) { fixture_log(\"leaves with %ld\", *known); *known = 1; }"),
+        );
+        let options = HostOptions::importing(["b"])
+            .env("LIVESWAP_SHUTDOWN", "release")
+            .env("LIVESWAP_KEEP_IMAGES", keep);
+        let mut host = start(options, &project);
+        project.write(&CModule::new("b"));
+        let mut said = host.reload().quiet().lines;
+        let exit = host.quit();
+        clean(&exit);
+        said.extend(exit.stdout);
+        said.retain(|line| line.starts_with("leaves"));
+        assert_eq!(said, ["leaves with 99"]);
+    }
+}

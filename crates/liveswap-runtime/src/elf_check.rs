@@ -9,6 +9,7 @@ use std::ops::Range;
 use object::read::elf::{Dyn, FileHeader, ProgramHeader, SectionHeader, Sym};
 use object::{Endianness, elf};
 
+use crate::error::Step;
 use crate::image::EXPORTS;
 
 /// Where the parts of a library will be, in the file's own terms.
@@ -28,6 +29,8 @@ pub type Span = (usize, usize);
 pub struct Flaw {
     /// In words.
     pub cause: String,
+    /// The step that it belongs to.
+    pub step: Step,
     /// More bytes could mend it.
     pub incomplete: bool,
 }
@@ -36,12 +39,14 @@ impl Flaw {
     fn final_(cause: impl Into<String>) -> Flaw {
         Flaw {
             cause: cause.into(),
+            step: Step::Check,
             incomplete: false,
         }
     }
     fn incomplete(cause: impl Into<String>) -> Flaw {
         Flaw {
             cause: cause.into(),
+            step: Step::Check,
             incomplete: true,
         }
     }
@@ -191,12 +196,14 @@ fn check_exports(header: &Header, endian: Endianness, bytes: &[u8]) -> Result<()
         .symbols(endian, bytes, elf::SHT_DYNSYM)
         .map_err(unreadable)?;
     let segments = header.program_headers(endian, bytes).map_err(unreadable)?;
+    let mut found = [false; EXPORTS.len()];
     for symbol in symbols.iter().skip(1) {
         let name = symbols.symbol_name(endian, symbol).map_err(unreadable)?;
-        let is_export = EXPORTS.iter().any(|export| export.to_bytes() == name);
-        if !is_export || symbol.is_undefined(endian) {
+        let export = EXPORTS.iter().position(|export| export.to_bytes() == name);
+        let Some(export) = export.filter(|_| !symbol.is_undefined(endian)) else {
             continue;
-        }
+        };
+        found[export] = true;
         let address = symbol.st_value(endian);
         let code = segments
             .iter()
@@ -215,5 +222,11 @@ fn check_exports(header: &Header, endian: Endianness, bytes: &[u8]) -> Result<()
             Some(_) => {}
         }
     }
-    Ok(())
+    match found.iter().position(|found| !found) {
+        Some(missing) if !symbols.is_empty() => Err(Flaw {
+            step: Step::Exports,
+            ..Flaw::final_(format!("no symbol {}", EXPORTS[missing].to_string_lossy()))
+        }),
+        _ => Ok(()),
+    }
 }

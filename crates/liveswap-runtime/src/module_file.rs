@@ -180,10 +180,14 @@ fn read_once(path: &Path) -> Result<ModuleFile, Problem> {
             span,
             constant,
         }),
-        Err(Flaw { cause, incomplete }) => Err(Problem {
+        Err(Flaw {
+            cause,
+            step,
+            incomplete,
+        }) => Err(Problem {
             may_pass: incomplete,
             rejected: Rejected {
-                step: Step::Check,
+                step,
                 cause,
                 stamp: Some(before),
             },

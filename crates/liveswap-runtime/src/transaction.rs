@@ -181,6 +181,7 @@ impl State {
             }
             Step::Initialised(id) => {
                 self.registry.module_mut(id).uninitialised = false;
+                self.tell_again(id);
                 Outcome::Done
             }
             Step::CleanSymbols => {
@@ -215,6 +216,22 @@ impl State {
             Step::Complete => {
                 tracing::info!(generation = self.registry.generation, "the code is live");
                 Outcome::Complete
+            }
+        }
+    }
+
+    /// Modules that import each other: some were initialised before `owner`, and were told places of
+    /// its globals that it has just moved because their sizes changed. They ask again.
+    fn tell_again(&mut self, owner: ModuleId) {
+        let told = self.registry.take_told_too_early();
+        let Some(transaction) = &mut self.transaction else {
+            return;
+        };
+        for id in told {
+            let is_due = transaction.steps.contains(&Step::Init(id));
+            if id != owner && !is_due && transaction.to_init.contains(&id) {
+                transaction.steps.push_front(Step::Initialised(id));
+                transaction.steps.push_front(Step::Init(id));
             }
         }
     }
@@ -346,6 +363,9 @@ impl State {
             None => Vec::new(),
         };
         let left: Vec<Step> = transaction.steps.drain(..).collect();
+        if let Some(Step::Initialised(id)) = left.first() {
+            self.registry.forget_half_initialised(*id);
+        }
         // Symbols whose modules had no chance to register them are not gone.
         let all_registered = !left
             .iter()

@@ -92,6 +92,7 @@ impl Runtime {
         let never_ran = state.abandon(self);
         state.turn = None;
         drop(state);
+        self.turn_over.notify_one();
         // Closing libraries runs their destructors: not under the lock.
         drop(never_ran);
     }

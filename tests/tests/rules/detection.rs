@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use liveswap_tests::process_info::bytes_read;
 use liveswap_tests::{CModule, CProject, Host, HostOptions};
 
 fn b(version: i64) -> CModule {
@@ -156,5 +157,34 @@ fn a_change_during_the_reload_is_found_by_the_next_one() {
     host.command("join-reloaders");
     assert_eq!(host.call("b", "version", 0), 2);
     loads_version(&mut host, 3);
+    host.quit();
+}
+
+#[test]
+fn a_time_in_the_future_does_not_make_every_question_read_the_whole_file() {
+    const QUESTIONS: u64 = 50;
+    let large = |version: i64| b(version).declare("char table[300000] = {1};");
+    let project = CProject::new();
+    let tomorrow = SystemTime::now() + Duration::from_secs(24 * 60 * 60);
+    let install = |version: i64| {
+        let library = project.compile(&large(version));
+        set_mtime(&library, tomorrow);
+        project.install(&library, "b");
+    };
+    install(1);
+    let (mut host, _) = HostOptions::importing(["b"]).start(&project);
+    let size = fs::metadata(project.path("b")).expect("metadata").size();
+    assert!(size > 300_000);
+    let before = bytes_read(host.pid());
+    for _ in 0..QUESTIONS {
+        assert!(!host.reload_needed());
+        assert!(!host.has_changed("b"));
+        assert_eq!(host.reload().quiet().number(), 0);
+    }
+    let read = bytes_read(host.pid()) - before;
+    // The fresh system module may be looked into once or twice.
+    assert!(read < size, "{read} bytes read by {QUESTIONS} questions");
+    install(2);
+    loads_version(&mut host, 2);
     host.quit();
 }

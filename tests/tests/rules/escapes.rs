@@ -1,6 +1,6 @@
 //! Module code that leaves a reload in the middle, as an exception does that the program catches.
 
-use liveswap_tests::{CModule, CProject, HostOptions};
+use liveswap_tests::{CModule, CProject, Host, HostOptions};
 
 fn b(version: i64) -> CModule {
     CModule::new("b")
@@ -76,4 +76,65 @@ fn an_after_handler_that_leaves_the_reload_leaves_it_in_force() {
     assert_eq!(host.call("b", "version", 0), 3);
     host.quit();
     assert_eq!(project.private_copies().len(), 0);
+}
+
+/// A program whose reload was left by a handler once and whose module has changed again since.
+fn left_by_a_handler(project: &CProject, command: &str, leap: &str) -> Host {
+    project.write(&b(1).after("fixture_log(\"1\");"));
+    let (mut host, _) = HostOptions::importing(["b"]).start(project);
+    project.write(&b(2).after(leap));
+    host.command(command).quiet();
+    assert_eq!(host.call("b", "version", 0), 2);
+    project.write(&b(3));
+    host
+}
+
+#[test]
+fn a_reload_from_deeper_in_the_stack_than_one_that_was_left_is_not_nested() {
+    let project = CProject::new();
+    let mut host = left_by_a_handler(&project, "reload-or-leap", "fixture_leap();");
+    assert_eq!(host.command("deep-reload").quiet().number(), 2);
+    assert_eq!(host.call("b", "version", 0), 3);
+    project.write(&b(4));
+    assert_eq!(host.reload().quiet().number(), 3);
+    assert_eq!(host.call("b", "version", 0), 4);
+    host.quit();
+}
+
+#[test]
+fn a_before_handler_that_left_does_not_make_deeper_reloads_nested() {
+    let project = CProject::new();
+    project.write(&b(1).before("static int leaps; if (!leaps++) fixture_leap();"));
+    let (mut host, _) = HostOptions::importing(["b"]).start(&project);
+    project.write(&b(2));
+    let reply = host.command("reload-or-leap").quiet();
+    assert_eq!(reply.result, "left in generation 0");
+    assert_eq!(host.command("deep-reload").quiet().number(), 1);
+    assert_eq!(host.call("b", "version", 0), 2);
+    host.quit();
+}
+
+#[test]
+fn a_reload_that_was_left_by_a_thread_that_ended_does_not_keep_others_waiting() {
+    let project = CProject::new();
+    let leap = "fixture_leap_on_thread();";
+    let mut host = left_by_a_handler(&project, "leap-on-thread", leap);
+    assert_eq!(host.reload().quiet().number(), 2);
+    assert_eq!(host.call("b", "version", 0), 3);
+    project.write(&b(4));
+    host.command("reload-on-thread");
+    assert_eq!(host.command("join-reloaders").quiet().number(), 3);
+    host.quit();
+}
+
+#[test]
+fn a_reload_on_another_thread_goes_on_when_the_one_that_was_left_asks_again() {
+    let project = CProject::new();
+    let mut host = left_by_a_handler(&project, "reload-or-leap", "fixture_leap();");
+    host.command("reload-on-thread");
+    // What a program asks all the time.
+    host.command("needed");
+    assert_eq!(host.command("join-reloaders").number(), 2);
+    assert_eq!(host.call("b", "version", 0), 3);
+    host.quit();
 }

@@ -291,6 +291,44 @@ fn modules_of_a_cycle_find_each_others_globals() {
 }
 
 #[test]
+fn a_large_global_asked_for_ahead_keeps_what_was_written_there() {
+    for size in [16_000, 3_000_000] {
+        let project = CProject::new();
+        let c_type = format!("char[{size}]");
+        // `early` is initialised first: it fills a global that nobody has registered yet.
+        project.write(
+            &CModule::new("early")
+                .imports(["late"])
+                .uses_global(&c_type, "late", "g")
+                .top_level(&format!(
+                    "for (long i = 0; i < {size}; i++) (*late_g)[i] = 7;"
+                ))
+                .proc("place", "return (long)late_g;"),
+        );
+        project.write(
+            &CModule::new("late")
+                .imports(["early"])
+                .global(&c_type, "g", "")
+                .proc("place", "return (long)g;")
+                .proc(
+                    "sevens",
+                    &format!("for (long i = 0; i < {size}; i++) x += (*g)[i] == 7; return x;"),
+                ),
+        );
+        let (mut host, reply) = HostOptions::importing(["late"]).start(&project);
+        assert_eq!(reply.stderr, [""; 0]);
+        assert!(
+            reply.lines.contains(&"fresh late.g".to_owned()),
+            "{reply:?}"
+        );
+        let place = host.call("early", "place", 0);
+        assert_eq!(host.call("late", "place", 0), place);
+        assert_eq!(host.call("late", "sevens", 0), size);
+        host.quit();
+    }
+}
+
+#[test]
 fn marking_calls_the_marker_of_every_living_global_in_its_newest_code() {
     let project = CProject::new();
     let with_marker = |name: &str, version: i64| {

@@ -3,6 +3,7 @@
 //! process. Every test's name is the rule that it proves.
 
 mod calling_conventions;
+mod damaged_files;
 mod detection;
 mod escapes;
 mod exports;
@@ -13,12 +14,17 @@ mod handlers;
 mod images;
 mod init_order;
 mod isolation;
+mod missing_files;
 mod module_graph;
 mod module_names;
 mod private_copies;
+mod processes;
 mod procs;
 mod queries;
 mod refusals;
+mod removed_globals;
+mod renamed_symbols;
+mod shared_procs;
 mod shutdown;
 mod slot_memory;
 mod threads;

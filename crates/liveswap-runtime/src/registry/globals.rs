@@ -42,6 +42,8 @@ pub(crate) struct Global {
     /// Sorted: the images that were told the address.
     pub(super) holders: Vec<ImageId>,
     born: u64,
+    /// Who was told to initialise it, and in which generation.
+    initialised_by: Option<(ModuleId, u64)>,
     /// Its first name, by which the main program may ask, was taken away.
     renamed: bool,
 }
@@ -151,6 +153,7 @@ impl Registry {
                     global.registrations.clear();
                 }
                 (_, size) => {
+                    self.told_too_early.extend_from_slice(&global.holders);
                     resized_from = Some(size.unwrap_or(ROOM_AHEAD));
                     self.buried.push(Buried::left_by(global, old));
                 }
@@ -183,6 +186,9 @@ impl Registry {
         };
         if old_marker.map(|marker| marker as usize) != marker.map(|marker| marker as usize) {
             self.roots_version += 1;
+        }
+        if first {
+            global.initialised_by = caller.module.map(|by| (by, self.generation));
         }
         hold(global, kept, caller);
         let address = global.storage.address();
@@ -267,6 +273,29 @@ impl Registry {
         table.find(hash, |id| self.is_named(*id, name)).copied()
     }
 
+    /// A module's `Init000` was left by an exception: what it was told to initialise in this generation
+    /// counts as never registered, so that the next run begins it anew.
+    pub(crate) fn forget_half_initialised(&mut self, by: ModuleId) {
+        let now = Some((by, self.generation));
+        for global in self.globals.iter_mut().flatten() {
+            if global.initialised_by == now {
+                global.registrations.clear();
+                global.storage.clear();
+            }
+        }
+        self.roots_version += 1;
+    }
+
+    /// The modules whose running images were told a place that a global has left since.
+    pub(crate) fn take_told_too_early(&mut self) -> Vec<ModuleId> {
+        let images = std::mem::take(&mut self.told_too_early);
+        let told = |id: &ModuleId| {
+            let image = self.module(*id).image.as_ref();
+            image.is_some_and(|image| images.contains(&image.id))
+        };
+        self.loaded_modules().filter(told).collect()
+    }
+
     fn is_named(&self, id: GlobalId, name: &[u8]) -> bool {
         self.globals[id.0 as usize]
             .as_ref()
@@ -288,6 +317,7 @@ impl Registry {
             former: Vec::new(),
             holders: Vec::new(),
             born: self.generation,
+            initialised_by: None,
             renamed: false,
         });
         self.insert_global(module, id);

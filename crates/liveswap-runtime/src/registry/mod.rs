@@ -124,6 +124,8 @@ pub(crate) struct Registry {
     targets: Vec<Option<crate::CodeAddress>>,
     globals: Vec<Option<Global>>,
     free_globals: Vec<GlobalId>,
+    /// Images that were told the place of a global before it got another size.
+    told_too_early: Vec<ImageId>,
     journal_mode: journal::JournalMode,
     hasher: DefaultHashBuilder,
     pub(crate) slots: Option<SlotTable>,
@@ -151,6 +153,7 @@ impl Registry {
             targets: Vec::new(),
             globals: Vec::new(),
             free_globals: Vec::new(),
+            told_too_early: Vec::new(),
             journal_mode: journal::JournalMode::Off,
             hasher: DefaultHashBuilder::default(),
             slots: None,
