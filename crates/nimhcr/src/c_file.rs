@@ -3,12 +3,22 @@
 //! A library does not tell everything that matters at a reload; the text that it was made from does.
 //! Without the file nothing is known, and nothing is assumed.
 
-use hashbrown::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::SystemTime;
 
 use crate::c_name;
+
+/// Fingerprints are compared within this process only.
+pub(crate) type FastHasher = <DefaultHashBuilder as BuildHasher>::Hasher;
+
+/// A hasher with the keys of this process.
+pub(crate) fn new_hasher() -> FastHasher {
+    static KEYS: LazyLock<DefaultHashBuilder> = LazyLock::new(DefaultHashBuilder::default);
+    KEYS.build_hasher()
+}
 
 /// The C file of a library.
 #[derive(Debug)]
@@ -93,7 +103,7 @@ impl<'a> Definitions<'a> {
     /// Fingerprint of the layout of a type, with those that it contains, and with the environments of
     /// enclosing procs that it points to.
     pub(crate) fn layout(&self, name: &str) -> u64 {
-        let mut hasher = DefaultHasher::new();
+        let mut hasher = new_hasher();
         self.hash_layout(name, &mut HashSet::new(), &mut hasher);
         hasher.finish()
     }
@@ -106,19 +116,14 @@ impl<'a> Definitions<'a> {
         functions(&file.text)
             .filter(|function| function.name.starts_with("colonanonymous"))
             .map(|function| {
-                let mut hasher = DefaultHasher::new();
+                let mut hasher = new_hasher();
                 self.hash_code(function.body, &mut hasher);
                 (function.name.as_bytes().to_vec(), hasher.finish())
             })
             .collect()
     }
 
-    fn hash_layout<'b>(
-        &'b self,
-        name: &str,
-        seen: &mut HashSet<&'b str>,
-        hasher: &mut DefaultHasher,
-    ) {
+    fn hash_layout<'b>(&'b self, name: &str, seen: &mut HashSet<&'b str>, hasher: &mut FastHasher) {
         let Some((name, body)) = self.structs.get_key_value(name) else {
             return;
         };
@@ -137,7 +142,7 @@ impl<'a> Definitions<'a> {
 
     /// Adds code without what changes from build to build: line numbers, and numbers in names of
     /// symbols and constants.
-    pub(crate) fn hash_code(&self, code: &str, hasher: &mut DefaultHasher) {
+    pub(crate) fn hash_code(&self, code: &str, hasher: &mut FastHasher) {
         const LINE_NUMBERS: [&str; 3] = ["nimln_(", "nimlf_(", "#line "];
         for line in code.lines().map(str::trim) {
             if !LINE_NUMBERS.iter().any(|prefix| line.starts_with(prefix)) {
@@ -146,7 +151,7 @@ impl<'a> Definitions<'a> {
         }
     }
 
-    fn hash_line(&self, line: &str, depth: u32, hasher: &mut DefaultHasher) {
+    fn hash_line(&self, line: &str, depth: u32, hasher: &mut FastHasher) {
         /// Constants refer to constants, but never in a circle.
         const DEEPEST: u32 = 8;
         for piece in pieces(line) {

@@ -6,9 +6,9 @@
 //! in which it was suspended.
 
 use hashbrown::HashMap;
-use std::hash::{DefaultHasher, Hasher};
+use std::hash::Hasher;
 
-use crate::c_file::{CFile, Definitions, functions};
+use crate::c_file::{CFile, Definitions, functions, new_hasher};
 
 /// A closure of one build.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ fn closure(body: &str, definitions: &Definitions<'_>, doubtful: bool) -> Closure
         .lines()
         .find_map(|line| line.trim().strip_suffix("*) ClE_0;"));
     let environment = environment.and_then(|cast| cast.rsplit('(').next());
-    let mut code = DefaultHasher::new();
+    let mut code = new_hasher();
     if iterator {
         definitions.hash_code(body, &mut code);
     }
