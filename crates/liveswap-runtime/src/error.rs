@@ -41,7 +41,8 @@ pub enum Error {
     /// A reload was asked for by code that runs as part of a reload.
     #[error("a reload cannot be started from a handler or from a module's own initialisation")]
     Nested,
-    /// The program was already started, or a reload came before the start.
+    /// The program was already started, a reload came before the start, or another thread is at it and
+    /// does not come to its end.
     #[error("{0}")]
     Order(&'static str),
     /// No slot is left.

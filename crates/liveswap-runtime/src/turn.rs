@@ -1,7 +1,7 @@
 //! Whose turn it is to change the module graph: one thread at a time, and never from within.
 
 use std::sync::{MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::image::ModuleCall;
@@ -12,6 +12,10 @@ use crate::sys::unwind::{OnStack, is_on_stack};
 /// How long a thread waits for another one's reload before it says so, and looks whether the other one
 /// still exists.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// After this long it gives up: the other thread may have left its reload by an exception, and wait for
+/// this one.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Turn {
@@ -54,6 +58,7 @@ impl Runtime {
     pub(crate) fn take_turn(&self) -> Result<(), Error> {
         let thread = sys::process::thread_id();
         let mut told = false;
+        let began = Instant::now();
         loop {
             let mut state = self.registry();
             let Some(turn) = state.turn else {
@@ -79,6 +84,11 @@ impl Runtime {
                     .unwrap_or_else(PoisonError::into_inner);
                 state.waiting -= 1;
                 drop(state);
+                if began.elapsed() > LONGEST_WAIT {
+                    return Err(Error::Order(
+                        "the reload that another thread began does not come to its end",
+                    ));
+                }
                 if timeout.timed_out() && !std::mem::replace(&mut told, true) {
                     self.dialect()
                         .notice("waiting for the reload that another thread began");
