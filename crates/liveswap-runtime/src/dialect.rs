@@ -82,6 +82,17 @@ pub enum RemovedProc {
     KeepsOldCode,
 }
 
+/// How far a build is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Build {
+    /// Nobody can tell.
+    Unknown,
+    /// All libraries are in place.
+    Complete,
+    /// This module's library is still to come.
+    Unfinished(Name),
+}
+
 /// A proc that nobody registers any more.
 #[derive(Clone, Copy, Debug)]
 pub struct Removed<'a> {
@@ -102,10 +113,10 @@ pub trait Dialect: Send + Sync + 'static {
         None
     }
 
-    /// A module among these (with what was noted of its running image) whose build is not complete.
-    /// Asked when a file changed: libraries of two builds must not be mixed.
-    fn unfinished(&self, _modules: &[(Name, Option<Note>)]) -> Option<Name> {
-        None
+    /// How far the build is that the files of these modules come from (each with what was noted of its
+    /// running image). Asked when a file changed: libraries of two builds must not be mixed.
+    fn build(&self, _modules: &[(Name, Option<Note>)]) -> Build {
+        Build::Unknown
     }
 
     /// Decides which old symbols the new names mean. `added` are notes of modules that are new,

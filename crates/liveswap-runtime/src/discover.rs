@@ -12,7 +12,7 @@ use std::time::Instant;
 use hashbrown::HashSet;
 
 use crate::copies;
-use crate::dialect::{ChangedModule, SymbolPlan};
+use crate::dialect::{Build, ChangedModule, SymbolPlan};
 use crate::error::{Error, Step};
 use crate::image::{Image, ImageId, Note};
 use crate::module_file::{self, Rejected};
@@ -97,41 +97,43 @@ fn scan(runtime: &Runtime) -> Result<HashSet<ModuleId>, Error> {
     let deadline = Instant::now() + runtime.settings().settle;
     loop {
         let known = runtime.registry().registry.known_images();
-        let is_outdated =
-            |(_, name, image): &&(ModuleId, Name, Arc<Image>)| image.is_outdated(name);
-        let outdated: HashSet<ModuleId> = known
-            .iter()
-            .filter(is_outdated)
-            .map(|(id, ..)| *id)
-            .collect();
+        let outdated = outdated(&known);
         if outdated.is_empty() {
             return Ok(outdated);
         }
-        let Some(module) = unfinished(runtime, &known) else {
-            return Ok(outdated);
-        };
-        if Instant::now() >= deadline {
-            let cause = "its build is not complete: the compiler is still at work".to_owned();
-            return Err(Error::Module {
-                module,
-                step: Step::Read,
-                cause,
-            });
+        match build(runtime, &known) {
+            Build::Unknown => return Ok(outdated),
+            // The last library may have come after it was looked at above.
+            Build::Complete => return Ok(self::outdated(&known)),
+            Build::Unfinished(module) if Instant::now() >= deadline => {
+                let cause = "its build is not complete: the compiler is still at work".to_owned();
+                return Err(Error::Module {
+                    module,
+                    step: Step::Read,
+                    cause,
+                });
+            }
+            Build::Unfinished(_) => std::thread::sleep(module_file::RETRY),
         }
-        std::thread::sleep(module_file::RETRY);
     }
 }
 
-/// A module whose build is not complete, if the dialect can tell.
-pub(crate) fn unfinished(
-    runtime: &Runtime,
-    known: &[(ModuleId, Name, Arc<Image>)],
-) -> Option<Name> {
+fn outdated(known: &[(ModuleId, Name, Arc<Image>)]) -> HashSet<ModuleId> {
+    let is_outdated = |(_, name, image): &&(ModuleId, Name, Arc<Image>)| image.is_outdated(name);
+    known
+        .iter()
+        .filter(is_outdated)
+        .map(|(id, ..)| *id)
+        .collect()
+}
+
+/// How far the build is, if the dialect can tell.
+pub(crate) fn build(runtime: &Runtime, known: &[(ModuleId, Name, Arc<Image>)]) -> Build {
     let modules: Vec<(Name, Option<Note>)> = known
         .iter()
         .map(|(_, name, image)| (name.clone(), image.note.clone()))
         .collect();
-    runtime.dialect().unfinished(&modules)
+    runtime.dialect().build(&modules)
 }
 
 impl Walk<'_> {

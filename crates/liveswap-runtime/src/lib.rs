@@ -31,7 +31,7 @@ mod transaction;
 mod turn;
 
 pub use dialect::{
-    ChangedModule, Detached, Dialect, KnownSymbol, Plain, Removed, RemovedProc, SymbolId,
+    Build, ChangedModule, Detached, Dialect, KnownSymbol, Plain, Removed, RemovedProc, SymbolId,
     SymbolPlan,
 };
 pub use error::{Error, Step};

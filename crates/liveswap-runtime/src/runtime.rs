@@ -3,7 +3,7 @@
 use std::ptr::NonNull;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::dialect::Dialect;
+use crate::dialect::{Build, Dialect};
 use crate::discover::{self, RefusedFile};
 use crate::error::Error;
 use crate::image::{Entry, HandlerFn, Image, Linkage, ModuleCall};
@@ -252,7 +252,8 @@ impl Runtime {
         // Asking the file system is not done under the lock. A build that is not complete yet is
         // nothing to reload.
         let changed = known.iter().any(|(_, name, image)| image.is_outdated(name));
-        unfinished_business || (changed && discover::unfinished(self, &known).is_none())
+        unfinished_business
+            || (changed && !matches!(discover::build(self, &known), Build::Unfinished(_)))
     }
 
     pub(crate) fn is_started(&self) -> bool {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use liveswap_runtime::{
-    ChangedModule, CodeAddress, Dialect, Name, Note, Removed, RemovedProc, SymbolPlan,
+    Build, ChangedModule, CodeAddress, Dialect, Name, Note, Removed, RemovedProc, SymbolPlan,
 };
 
 use crate::c_name::{self, CName};
@@ -41,14 +41,16 @@ impl Dialect for NimDialect {
         Some(Arc::new(facts))
     }
 
-    fn unfinished(&self, modules: &[(Name, Option<Note>)]) -> Option<Name> {
-        let behind = |(module, note): &&(Name, Option<Note>)| {
-            Facts::of(note.as_ref()).is_some_and(|facts| facts.is_behind_its_source(module))
-        };
-        modules
-            .iter()
-            .find(behind)
-            .map(|(module, _)| module.clone())
+    fn build(&self, modules: &[(Name, Option<Note>)]) -> Build {
+        let mut build = Build::Unknown;
+        for (module, note) in modules {
+            match Facts::of(note.as_ref()).and_then(|facts| facts.is_behind_its_source(module)) {
+                Some(true) => return Build::Unfinished(module.clone()),
+                Some(false) => build = Build::Complete,
+                None => {}
+            }
+        }
+        build
     }
 
     fn match_symbols(

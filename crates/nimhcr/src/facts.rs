@@ -71,13 +71,13 @@ impl Facts {
         note?.downcast_ref()
     }
 
-    /// Whether the compiler has written the C file of this module anew, but not yet the library.
-    pub(crate) fn is_behind_its_source(&self, module: &Name) -> bool {
+    /// Whether the compiler has written the C file of this module anew, but not yet the library; `None`
+    /// without a C file.
+    pub(crate) fn is_behind_its_source(&self, module: &Name) -> Option<bool> {
         let changed = |path: &std::path::Path| path.metadata().ok()?.modified().ok();
-        let source = self.source.as_deref().and_then(changed);
-        source.is_some_and(|source| {
-            source > self.read_at && changed(module.as_path()).is_some_and(|it| source > it)
-        })
+        let source = changed(self.source.as_deref()?)?;
+        let behind = || changed(module.as_path()).is_some_and(|library| source > library);
+        Some(source > self.read_at && behind())
     }
 }
 
