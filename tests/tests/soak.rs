@@ -8,6 +8,9 @@ use liveswap_tests::process_info::{mappings, open_files, resident_kib};
 use liveswap_tests::random::Random;
 use liveswap_tests::{CModule, CProject, Host, HostOptions};
 
+/// Thousands of reloads on a busy machine: a short stall of it is not what is tested here.
+const PATIENCE_MS: &str = "30000";
+
 const MODULES: usize = 20;
 const VARIANTS: usize = 4;
 const RELOADS: usize = 5_000;
@@ -100,8 +103,9 @@ fn five_thousand_reloads_leave_nothing_behind() {
         install(module, 0);
     }
     let root_imports: Vec<String> = (0..GUEST).map(name).collect();
-    let (mut host, _) =
-        HostOptions::importing(root_imports.iter().map(String::as_str)).start(&project);
+    let (mut host, _) = HostOptions::importing(root_imports.iter().map(String::as_str))
+        .env("LIVESWAP_SETTLE_MS", PATIENCE_MS)
+        .start(&project);
     let addresses = addresses(&mut host);
     let at_start = Figures::take(&host, &project);
     eprintln!("at the start:       {at_start}");
@@ -148,7 +152,9 @@ fn many_symbols_that_come_and_go_leave_nothing_behind() {
         project.install(&fresh, "b");
     };
     install(0);
-    let (mut host, _) = HostOptions::importing(["b"]).start(&project);
+    let (mut host, _) = HostOptions::importing(["b"])
+        .env("LIVESWAP_SETTLE_MS", PATIENCE_MS)
+        .start(&project);
     let round = |host: &mut Host| {
         for variant in [1, 0] {
             install(variant);

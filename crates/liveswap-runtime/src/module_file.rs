@@ -16,6 +16,9 @@ use crate::sys::files::{self, Stamp, has_writer};
 /// How long a file that is being written is left alone before it is looked at again.
 pub const RETRY: Duration = Duration::from_millis(5);
 
+/// A machine that stands still for a while must not make one look out of the whole time to wait.
+const LOOKS_AT_LEAST: u32 = 20;
+
 /// A write that comes this soon after another may leave the modification time as it is.
 const CLOCK_GRAIN: Duration = Duration::from_millis(20);
 
@@ -109,13 +112,16 @@ pub fn read(
     rejected: Option<Option<Stamp>>,
 ) -> Result<ModuleFile, Rejected> {
     let deadline = Instant::now() + settle;
+    let mut looks = 0;
     loop {
+        looks += 1;
         let problem = match read_once(path) {
             Ok(file) => return Ok(file),
             Err(problem) => problem,
         };
         let known = rejected == Some(problem.rejected.stamp);
-        if !problem.may_pass || known || Instant::now() >= deadline {
+        let too_long = Instant::now() >= deadline && (looks >= LOOKS_AT_LEAST || settle.is_zero());
+        if !problem.may_pass || known || too_long {
             return Err(problem.rejected);
         }
         tracing::debug!(file = %path.display(), cause = problem.rejected.cause, "not ready, trying again");
