@@ -1,0 +1,17 @@
+//! What the command and the run-time in the process say to each other, and the patch format.
+//!
+//! The only serialized types of the project. It must not know how a patch is made (that is the
+//! command's) nor how it is applied (the agent's); it depends on neither and does no IO beyond the
+//! reader and writer it is given.
+//!
+//! Start reading at [`patch::Patch`], then [`message`]. A connection begins with the agent's
+//! [`message::Hello`]; a version that differs from [`VERSION`] is refused, not misread.
+
+pub mod frame;
+pub mod message;
+pub mod patch;
+pub mod start;
+
+/// Version of messages and patches. One line per change:
+/// 1: the first.
+pub const VERSION: u32 = 1;
