@@ -102,6 +102,8 @@ pub struct ThreadLocal {
     pub offset: u64,
     /// Its initial bytes: written to the segment's template and to the block of each living thread.
     pub bytes: Vec<u8>,
+    /// Addresses in it, to be filled in first: offset in `bytes` (8 bytes each), target, addend.
+    pub pointers: Vec<(u32, Place, i64)>,
 }
 
 /// A symbol of a shared library.
@@ -219,7 +221,8 @@ mod tests {
             }],
             thread_locals: vec![ThreadLocal {
                 offset: 8,
-                bytes: vec![9],
+                bytes: vec![9; 8],
+                pointers: vec![(0, Place::Range(16), 0)],
             }],
         }
     }

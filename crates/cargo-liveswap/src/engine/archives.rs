@@ -1,0 +1,118 @@
+//! The archives of the link line, read when a symbol is missing for the first time.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use liveswap_object::patch::{Archives, Member};
+use object::ReadCache;
+use object::read::archive::ArchiveFile;
+
+/// The archives in the order of the link line.
+#[derive(Debug, Default)]
+pub struct ArchiveSet {
+    paths: Vec<PathBuf>,
+    /// Symbols of the first `indexed` archives: number of the archive and of the member's offset.
+    index: RefCell<Index>,
+}
+
+#[derive(Debug, Default)]
+struct Index {
+    indexed: usize,
+    symbols: HashMap<Box<str>, (usize, u64)>,
+    problems: Vec<String>,
+}
+
+impl ArchiveSet {
+    /// A set of these.
+    pub fn new(paths: Vec<PathBuf>) -> ArchiveSet {
+        ArchiveSet {
+            paths,
+            index: RefCell::default(),
+        }
+    }
+
+    /// Adds archives of new dependencies. One whose path is known already replaces nothing.
+    pub fn add(&mut self, paths: Vec<PathBuf>) {
+        for path in paths {
+            if !self.paths.contains(&path) {
+                self.paths.push(path);
+            }
+        }
+    }
+
+    /// What could not be read so far.
+    pub fn problems(&self) -> Vec<String> {
+        self.index.borrow().problems.clone()
+    }
+}
+
+impl Archives for ArchiveSet {
+    fn member_defining(&self, symbol: &str) -> Option<Member> {
+        let mut index = self.index.borrow_mut();
+        while index.indexed < self.paths.len() {
+            let n = index.indexed;
+            index.indexed += 1;
+            match symbols_of(&self.paths[n]) {
+                Ok(symbols) => {
+                    for (symbol, offset) in symbols {
+                        index.symbols.entry(symbol).or_insert((n, offset));
+                    }
+                }
+                Err(problem) => {
+                    let problem = format!("{}: {problem}", self.paths[n].display());
+                    tracing::warn!("cannot read an archive: {problem}");
+                    index.problems.push(problem);
+                }
+            }
+        }
+        let (archive, offset) = *index.symbols.get(symbol)?;
+        let path = &self.paths[archive];
+        match member_at(path, offset) {
+            Ok((name, bytes)) => Some(Member {
+                archive: path.to_string_lossy().into(),
+                name,
+                bytes,
+            }),
+            Err(problem) => {
+                index
+                    .problems
+                    .push(format!("{}: {problem}", path.display()));
+                None
+            }
+        }
+    }
+}
+
+type Symbols = Vec<(Box<str>, u64)>;
+
+fn symbols_of(path: &Path) -> Result<Symbols, String> {
+    let cache = ReadCache::new(File::open(path).map_err(|error| error.to_string())?);
+    let archive = ArchiveFile::parse(&cache).map_err(|error| error.to_string())?;
+    let mut found = Vec::new();
+    let Some(symbols) = archive.symbols().map_err(|error| error.to_string())? else {
+        return Ok(found);
+    };
+    for symbol in symbols {
+        let symbol = symbol.map_err(|error| error.to_string())?;
+        if let Ok(name) = std::str::from_utf8(symbol.name()) {
+            found.push((Box::from(name), symbol.offset().0));
+        }
+    }
+    Ok(found)
+}
+
+fn member_at(path: &Path, offset: u64) -> Result<(Arc<str>, Arc<[u8]>), String> {
+    let cache = ReadCache::new(File::open(path).map_err(|error| error.to_string())?);
+    let archive = ArchiveFile::parse(&cache).map_err(|error| error.to_string())?;
+    let member = archive
+        .member(object::read::archive::ArchiveOffset(offset))
+        .map_err(|error| error.to_string())?;
+    let bytes = member.data(&cache).map_err(|error| error.to_string())?;
+    Ok((
+        String::from_utf8_lossy(member.name()).into(),
+        Arc::from(bytes),
+    ))
+}

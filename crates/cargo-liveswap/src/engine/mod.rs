@@ -1,0 +1,266 @@
+//! What is live in the program, and how it becomes that of a compilation.
+//!
+//! All work on objects is [`liveswap_object`]'s; this folder reads the files, checks layouts of types,
+//! and says in the session's words what a patch means.
+
+mod archives;
+mod debug_file;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use liveswap_object::layouts::{self, ChangeKind, Layouts};
+use liveswap_object::patch::{self, NewObject, NewUnit, Refusal, Room};
+use liveswap_object::program::Program;
+use liveswap_object::program::executable::Executable;
+use liveswap_protocol::message::Hello;
+use liveswap_protocol::patch::{Place, SLICE_SIZE};
+
+use crate::model::{Compiled, Linked};
+use crate::session::parts::{ModuleReport, OldBody, Outcome, Planned, Planner};
+use archives::ArchiveSet;
+
+/// Knows what is live.
+#[derive(Debug)]
+pub struct Engine {
+    program: Program,
+    layouts: Layouts,
+    archives: ArchiveSet,
+    /// Whether a unit was optimised, by its key.
+    optimised: HashMap<String, bool>,
+}
+
+/// A plan that waits for its end.
+#[derive(Debug)]
+pub struct Plan {
+    planned: patch::Planned,
+    layouts: Layouts,
+}
+
+impl Engine {
+    /// Reads the executable and the objects that it was linked from.
+    ///
+    /// # Errors
+    /// If one of them cannot be read or is not understood; the message names it.
+    pub fn open(linked: &Linked) -> Result<Engine, String> {
+        let read = |path: &std::path::Path| {
+            std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+        };
+        let executable = Executable::parse(&read(&linked.exe)?)
+            .map_err(|error| format!("{}: {error}", linked.exe.display()))?;
+        let mut engine = Engine {
+            program: Program::new(executable),
+            layouts: Layouts::default(),
+            archives: ArchiveSet::new(linked.archives.clone()),
+            optimised: HashMap::new(),
+        };
+        for krate in &linked.crates {
+            let optimised = krate.opt_level != "0";
+            engine.optimised.insert(krate.unit.clone(), optimised);
+            for (cgu, path) in &krate.objects {
+                let bytes = read(path)?;
+                let problem = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+                engine
+                    .program
+                    .add_object(&krate.unit, cgu, optimised, &bytes)
+                    .map_err(|error| problem(&error))?;
+                let layouts = layouts::read(&bytes).map_err(|error| problem(&error))?;
+                engine.layouts.merge(&layouts);
+            }
+        }
+        Ok(engine)
+    }
+
+    fn units(&mut self, compiled: &Compiled) -> Vec<NewUnit> {
+        compiled
+            .crates
+            .iter()
+            .map(|krate| NewUnit {
+                unit: krate.unit.as_str().into(),
+                name: krate.name.clone(),
+                optimised: self.optimised.get(&krate.unit).copied().unwrap_or(false),
+                changed: krate
+                    .objects
+                    .iter()
+                    .map(|object| NewObject {
+                        cgu: object.cgu.as_str().into(),
+                        bytes: Arc::clone(&object.bytes),
+                    })
+                    .collect(),
+                all: krate.all.iter().map(|cgu| cgu.as_str().into()).collect(),
+            })
+            .collect()
+    }
+
+    /// Compares the layouts of all types in new objects with those that living data may have.
+    fn check_layouts(&self, units: &[NewUnit]) -> Result<Layouts, Refused> {
+        let mut new = Layouts::default();
+        for object in units.iter().flat_map(|unit| &unit.changed) {
+            let layouts = layouts::read(&object.bytes).map_err(|error| Refused {
+                code: "LS0006",
+                message: error.to_string(),
+            })?;
+            new.merge(&layouts);
+        }
+        let mut changes = layouts::compare(&self.layouts, &new);
+        changes.extend(layouts::compare_statics(&self.layouts, &new));
+        changes.extend(layouts::compare_signatures(&self.layouts, &new));
+        let causes: Vec<_> = changes.iter().filter(|change| change.cause).collect();
+        let Some(first) = causes.first().copied().or(changes.first()) else {
+            return Ok(new);
+        };
+        let code = match first.kind {
+            ChangeKind::Trait => "LS0002",
+            ChangeKind::Static => "LS0003",
+            ChangeKind::Signature => "LS0012",
+            _ => "LS0001",
+        };
+        let mut message = first.to_string();
+        if causes.len() > 1 {
+            message.push_str(&format!(" (and {} more)", causes.len() - 1));
+        }
+        Err(Refused { code, message })
+    }
+
+    fn prepare(&mut self, compiled: Compiled, hello: &Hello) -> Result<Outcome<Plan>, Refused> {
+        self.archives.add(compiled.new_archives.clone());
+        let units = self.units(&compiled);
+        let layouts = self.check_layouts(&units)?;
+        let room = Room {
+            slices: u32::try_from(hello.range_len / SLICE_SIZE).unwrap_or(u32::MAX),
+            page_size: hello.page_size,
+        };
+        let planned = patch::plan(&self.program, &units, &self.archives, &room)?;
+        let mut pending = compiled.pending;
+        pending.extend(planned.initialisers.iter().map(|name| {
+            format!("static `{name}` keeps its live value; its new initialiser counts after a restart")
+        }));
+        if planned.is_empty() {
+            self.program.commit(planned);
+            self.layouts.merge(&layouts);
+            return Ok(Outcome::Unchanged { pending });
+        }
+        let mains = self.mains(&planned);
+        let only_main = !mains.is_empty()
+            && planned.modules.iter().all(|module| {
+                module
+                    .changed
+                    .iter()
+                    .all(|name| *name == main_of(&module.name))
+            });
+        pending.extend(mains.iter().map(|main| {
+            format!("`{main}` is called once, at the start: what changed in it counts after a restart")
+        }));
+        let absolute = |place: Place| match place {
+            Place::Executable(at) => hello.bias.wrapping_add(at),
+            Place::Range(at) => hello.range_start.wrapping_add(at),
+            Place::Import(_) => 0,
+        };
+        let patch = planned.patch.encode().map_err(|error| Refused {
+            code: "LS0006",
+            message: error.to_string(),
+        })?;
+        let image = planned.patch.image.as_ref();
+        Ok(Outcome::Patch(Box::new(Planned {
+            patch,
+            bytes: image.map_or(0, |image| image.code.len() + image.data_len as usize),
+            modules: reports(&planned),
+            pending,
+            pending_only: only_main,
+            old_bodies: planned
+                .old_bodies
+                .iter()
+                .filter(|body| !mains.contains(&body.name))
+                .map(|body| OldBody {
+                    name: body.name.clone(),
+                    start: absolute(body.place),
+                    len: body.len,
+                })
+                .collect(),
+            debug_file: debug_file::make(&self.program, &planned, hello),
+            plan: Plan { planned, layouts },
+        })))
+    }
+
+    /// The `main` functions that a plan changes.
+    fn mains(&self, planned: &patch::Planned) -> Vec<String> {
+        planned
+            .modules
+            .iter()
+            .flat_map(|module| {
+                let main = main_of(&module.name);
+                module
+                    .changed
+                    .iter()
+                    .filter(move |name| **name == main)
+                    .cloned()
+            })
+            .collect()
+    }
+}
+
+fn main_of(name: &str) -> String {
+    format!("{}::main", name.replace('-', "_"))
+}
+
+fn reports(planned: &patch::Planned) -> Vec<ModuleReport> {
+    planned
+        .modules
+        .iter()
+        .filter(|module| {
+            !(module.changed.is_empty() && module.added.is_empty() && module.removed.is_empty())
+        })
+        .map(|module| ModuleReport {
+            name: module.name.clone(),
+            changed: module.changed.len(),
+            added: module.added.len(),
+            removed: module.removed.len(),
+        })
+        .collect()
+}
+
+struct Refused {
+    code: &'static str,
+    message: String,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Refused {
+        let code = match refusal {
+            Refusal::StaticType { .. } => "LS0003",
+            Refusal::Missing(_) => "LS0004",
+            Refusal::Ambiguous(_) => "LS0005",
+            Refusal::NotUnderstood(_) => "LS0006",
+            Refusal::ThreadLocalRoom(_) => "LS0007",
+            Refusal::Range => "LS0008",
+            Refusal::NotReplaceable(_) => "LS0013",
+        };
+        Refused {
+            code,
+            message: refusal.to_string(),
+        }
+    }
+}
+
+impl Planner for Engine {
+    type Plan = Plan;
+
+    fn plan(&mut self, compiled: Compiled, hello: &Hello) -> Outcome<Plan> {
+        match self.prepare(compiled, hello) {
+            Ok(outcome) => outcome,
+            Err(refused) => Outcome::Refused {
+                code: refused.code.to_owned(),
+                message: refused.message,
+            },
+        }
+    }
+
+    fn commit(&mut self, plan: Plan) {
+        self.program.commit(plan.planned);
+        self.layouts.merge(&plan.layouts);
+    }
+
+    fn abandon(&mut self, plan: Plan) {
+        drop(plan);
+    }
+}

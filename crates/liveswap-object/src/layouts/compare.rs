@@ -1,0 +1,290 @@
+//! Old layouts against new ones.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::compare_traits::traits;
+use super::{Change, ChangeKind, Kind, Layout, Layouts, Member, Variant, is_environment};
+
+/// A type that is known in both generations, with no layout in common.
+struct Difference<'a> {
+    name: &'a str,
+    old: &'a Layout,
+    new: &'a Layout,
+    cause: bool,
+}
+
+/// The types and traits of `new` that `old` knows otherwise, causes first, own types before those of the
+/// standard library that contain them.
+///
+/// What only one side knows is no change.
+pub fn compare(old: &Layouts, new: &Layouts) -> Vec<Change> {
+    let mut differences = Vec::new();
+    for (name, news) in new.types() {
+        let olds = old.layouts(name);
+        let [known, ..] = olds else { continue };
+        let added: Vec<_> = news.iter().filter(|new| !contains(olds, new)).collect();
+        // Several types may share a name in anonymous scopes: one layout in common is all that can be asked.
+        if is_anonymous(name) && added.len() < news.len() {
+            continue;
+        }
+        differences.extend(added.into_iter().map(|layout| Difference {
+            name,
+            old: known,
+            new: layout,
+            cause: false,
+        }));
+    }
+    find_causes(&mut differences);
+    differences.sort_by_key(|found| (!found.cause, is_wrapper(found.name), found.name));
+    let mut changes: Vec<_> = differences.iter().flat_map(describe).collect();
+    let traits = traits(old, new);
+    let causes = changes.iter().take_while(|change| change.cause).count();
+    changes.splice(causes..causes, traits);
+    changes
+}
+
+/// The functions whose parameters or result are not what they were under the same linkage name.
+pub fn compare_signatures(old: &Layouts, new: &Layouts) -> Vec<Change> {
+    texts(ChangeKind::Signature, &old.signatures, &new.signatures)
+}
+
+/// The statics whose type has another name than before.
+pub fn compare_statics(old: &Layouts, new: &Layouts) -> Vec<Change> {
+    texts(ChangeKind::Static, &old.statics, &new.statics)
+}
+
+type Texts = std::collections::HashMap<String, String>;
+
+fn texts(kind: ChangeKind, old: &Texts, new: &Texts) -> Vec<Change> {
+    let differing = new.iter().filter_map(|(name, new)| {
+        let old = old.get(name).filter(|old| *old != new)?;
+        if is_environment(old) || is_environment(new) {
+            return None;
+        }
+        Some(Change {
+            kind,
+            type_name: format!("{:#}", rustc_demangle::demangle(name)),
+            member: None,
+            old: old.clone(),
+            new: new.clone(),
+            cause: true,
+        })
+    });
+    let mut changes: Vec<_> = differing.collect();
+    changes.sort_by(|a, b| a.type_name.cmp(&b.type_name));
+    changes
+}
+
+fn contains(layouts: &[Arc<Layout>], layout: &Arc<Layout>) -> bool {
+    layouts.contains(layout)
+}
+
+fn is_anonymous(name: &str) -> bool {
+    name.contains('{') || name.contains("::_::")
+}
+
+/// Whether the type itself comes with the language; what changed is then in its arguments.
+fn is_wrapper(name: &str) -> bool {
+    ["core::", "alloc::", "std::", "(", "["]
+        .iter()
+        .any(|start| name.starts_with(start))
+}
+
+/// A type whose fields have the same names and types as before changed because one of those types did.
+fn find_causes(differences: &mut [Difference<'_>]) {
+    let names: HashSet<&str> = differences.iter().map(|found| found.name).collect();
+    for found in differences {
+        let follows = same_shape(found.old, found.new)
+            && (mentions(found.name, found.name, &names)
+                || fields(found.new).any(|field| mentions(&field.type_name, found.name, &names)));
+        found.cause = !follows;
+    }
+}
+
+fn fields(layout: &Layout) -> impl Iterator<Item = &Member> {
+    let of_variants = layout.variants.iter().flat_map(|variant| &variant.members);
+    layout.members.iter().chain(of_variants)
+}
+
+/// Whether a text has one of the names in it, other than `except`.
+fn mentions(text: &str, except: &str, names: &HashSet<&str>) -> bool {
+    if text != except && names.contains(text) {
+        return true;
+    }
+    // All names that can stand inside of another begin after one of these.
+    let starts = text.match_indices(['<', '(', '[', ' ', '&', '*']);
+    starts.map(|(at, _)| &text[at + 1..]).any(|rest| {
+        let mut depth = 0;
+        let end = rest.char_indices().find(|(_, c)| match c {
+            '<' | '(' | '[' => {
+                depth += 1;
+                false
+            }
+            '>' | ')' | ']' if depth > 0 => {
+                depth -= 1;
+                false
+            }
+            '>' | ')' | ']' | ',' | ';' => depth == 0,
+            _ => false,
+        });
+        let inner = end.map_or(rest, |(end, _)| &rest[..end]);
+        inner != except && names.contains(inner)
+    })
+}
+
+fn same_shape(old: &Layout, new: &Layout) -> bool {
+    let same_fields = |old: &[Member], new: &[Member]| {
+        old.len() == new.len()
+            && old
+                .iter()
+                .all(|old| find(new, &old.name).is_some_and(|new| new.type_name == old.type_name))
+    };
+    old.kind == new.kind
+        && same_fields(&old.members, &new.members)
+        && old.variants.len() == new.variants.len()
+        && old
+            .variants
+            .iter()
+            .zip(&new.variants)
+            .all(|(old, new)| old.name == new.name && same_fields(&old.members, &new.members))
+}
+
+fn find<'a>(members: &'a [Member], name: &str) -> Option<&'a Member> {
+    members.iter().find(|member| &*member.name == name)
+}
+
+fn describe(found: &Difference<'_>) -> Vec<Change> {
+    let Difference { old, new, .. } = found;
+    let mut changes = Changes {
+        name: found.name,
+        cause: found.cause,
+        list: Vec::new(),
+    };
+    if old.kind != new.kind {
+        changes.add(ChangeKind::Kind, None, word(old.kind), word(new.kind));
+    }
+    changes.variants(&old.variants, &new.variants);
+    changes.members("", &old.members, &new.members);
+    for new in &new.variants {
+        let name = &*new.name;
+        if let Some(old) = old.variants.iter().find(|old| *old.name == *name) {
+            changes.members(name, &old.members, &new.members);
+        }
+    }
+    let place = |layout: &Layout| layout.discriminant.as_ref().map(place).unwrap_or_default();
+    if old.kind == new.kind && place(old) != place(new) {
+        changes.add(ChangeKind::Discriminant, None, place(old), place(new));
+    }
+    // Of an enum without room for a tag the values depend on what it contains: no news if that is reported.
+    let only_values = changes.list.is_empty();
+    if only_values
+        || old
+            .variants
+            .iter()
+            .all(|variant| variant.members.is_empty())
+    {
+        changes.values(&old.variants, &new.variants);
+    }
+    if old.size != new.size {
+        let (old, new) = (old.size.to_string(), new.size.to_string());
+        changes.add(ChangeKind::Size, None, old, new);
+    }
+    if old.align != new.align {
+        let (old, new) = (old.align.to_string(), new.align.to_string());
+        changes.add(ChangeKind::Align, None, old, new);
+    }
+    changes.list
+}
+
+fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Struct => "a struct",
+        Kind::Enum => "an enum",
+        Kind::Union => "a union",
+    }
+}
+
+fn place(member: &Member) -> String {
+    let Member { offset, size, .. } = member;
+    format!("{} at offset {offset}, size {size}", member.type_name)
+}
+
+struct Changes<'a> {
+    name: &'a str,
+    cause: bool,
+    list: Vec<Change>,
+}
+
+impl Changes<'_> {
+    fn add(
+        &mut self,
+        kind: ChangeKind,
+        member: Option<String>,
+        old: impl Into<String>,
+        new: impl Into<String>,
+    ) {
+        self.list.push(Change {
+            kind,
+            type_name: self.name.to_owned(),
+            member,
+            old: old.into(),
+            new: new.into(),
+            cause: self.cause,
+        });
+    }
+
+    fn members(&mut self, variant: &str, olds: &[Member], news: &[Member]) {
+        let label = |name: &str| {
+            let name = name.strip_prefix("__").unwrap_or(name);
+            Some(match variant {
+                "" => name.to_owned(),
+                _ => format!("{variant}.{name}"),
+            })
+        };
+        for new in news {
+            if find(olds, &new.name).is_none() {
+                self.add(ChangeKind::MemberAdded, label(&new.name), "", place(new));
+            }
+        }
+        for old in olds {
+            match find(news, &old.name) {
+                None => self.add(ChangeKind::MemberRemoved, label(&old.name), place(old), ""),
+                Some(new) if new == old => {}
+                Some(new) => {
+                    let kind = ChangeKind::MemberChanged;
+                    self.add(kind, label(&old.name), place(old), place(new));
+                }
+            }
+        }
+    }
+
+    fn variants(&mut self, olds: &[Variant], news: &[Variant]) {
+        let missing = |all: &[Variant], one: &Variant| all.iter().all(|v| v.name != one.name);
+        for new in news.iter().filter(|new| missing(olds, new)) {
+            let name = Some(new.name.to_string());
+            self.add(ChangeKind::VariantAdded, name, "", value(new));
+        }
+        for old in olds.iter().filter(|old| missing(news, old)) {
+            let name = Some(old.name.to_string());
+            self.add(ChangeKind::VariantRemoved, name, value(old), "");
+        }
+    }
+
+    fn values(&mut self, olds: &[Variant], news: &[Variant]) {
+        for new in news {
+            let old = olds.iter().find(|old| old.name == new.name);
+            if let Some(old) = old.filter(|old| old.discriminant != new.discriminant) {
+                let name = Some(new.name.to_string());
+                self.add(ChangeKind::Discriminant, name, value(old), value(new));
+            }
+        }
+    }
+}
+
+fn value(variant: &Variant) -> String {
+    match variant.discriminant {
+        Some(value) => value.to_string(),
+        None => "any other value".to_owned(),
+    }
+}

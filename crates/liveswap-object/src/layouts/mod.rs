@@ -1,0 +1,176 @@
+//! Layouts of types, signatures of functions and order of methods, as the debug information of objects
+//! tells them.
+//!
+//! Living data has the layout of the code that made it. Before new code may work on it, the layouts that old
+//! and new objects tell are compared by the name of the type. Names are not always unique: types of several
+//! versions of a crate and types inside of anonymous scopes can share one, so a name may have several layouts.
+//!
+//! Scopes without a name (`{impl#3}`) are known by number only, and each new one renumbers the others; so the
+//! numbers are left out, and types in such scopes share a name more often.
+//!
+//! Not kept are types that cannot change: those of the standard library with nothing else in their arguments.
+//! Not kept either are the environments of closures, futures and generators: they change with every edit of
+//! a body, and nobody but that body looks into them.
+
+mod change;
+mod compare;
+mod compare_traits;
+mod dwarf;
+mod forms;
+mod graph;
+mod read;
+mod sections;
+mod vtables;
+mod walk;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub use change::{Change, ChangeKind};
+pub use compare::{compare, compare_signatures, compare_statics};
+pub use read::{read, read_split};
+
+/// What the debug information of one or more objects tells.
+#[derive(Clone, Debug, Default)]
+pub struct Layouts {
+    types: HashMap<Arc<str>, Known>,
+    /// Parameters and result by the linkage name of the function.
+    pub signatures: HashMap<String, String>,
+    /// By the name of the implementation, `<T as Trait>`.
+    pub vtables: HashMap<String, VTable>,
+    /// How many slots the tables of a trait have, by its name: as the pointers to its objects tell it.
+    pub traits: HashMap<String, u64>,
+    /// Name of the type by the linkage name of the static.
+    pub statics: HashMap<String, String>,
+}
+
+/// The layouts that share a name; nearly always one.
+#[derive(Clone, Debug)]
+enum Known {
+    One(Arc<Layout>),
+    Several(Vec<Arc<Layout>>),
+}
+
+/// Kind of a type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A struct or a tuple.
+    Struct,
+    /// An enum.
+    Enum,
+    /// A union.
+    Union,
+}
+
+/// How values of a type lie in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its alignment; 0 if not known.
+    pub align: u64,
+    /// Fields of a struct or union, by offset.
+    pub members: Box<[Member]>,
+    /// Where an enum keeps what tells its variants apart.
+    pub discriminant: Option<Member>,
+    /// Variants of an enum, by value.
+    pub variants: Box<[Variant]>,
+}
+
+/// A field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its name; those of tuples are `__0`, `__1`, …
+    pub name: Arc<str>,
+    /// Offset in bytes.
+    pub offset: u64,
+    /// Size of its type, 0 if not known.
+    pub size: u64,
+    /// Name of its type.
+    pub type_name: Arc<str>,
+}
+
+/// A variant of an enum.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variant {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The value that stands for it; none for the variant that is meant by all other values.
+    pub discriminant: Option<i128>,
+    /// Its fields.
+    pub members: Box<[Member]>,
+}
+
+/// The methods that a trait object finds its code by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VTable {
+    /// The linkage name of the function in each slot after the three that all tables have, without the hash
+    /// that changes with types. Empty for a slot that holds no function.
+    pub methods: Box<[Box<str>]>,
+}
+
+impl Layouts {
+    /// The layouts known under a name.
+    pub fn layouts(&self, name: &str) -> &[Arc<Layout>] {
+        self.types.get(name).map_or(&[], Known::all)
+    }
+
+    /// All types by name.
+    pub fn types(&self) -> impl Iterator<Item = (&Arc<str>, &[Arc<Layout>])> {
+        self.types.iter().map(|(name, known)| (name, known.all()))
+    }
+
+    /// How many names of types are known.
+    pub fn type_count(&self) -> usize {
+        self.types.len()
+    }
+
+    /// Adds a layout of a type.
+    fn add(&mut self, name: &Arc<str>, layout: Arc<Layout>) {
+        match self.types.get_mut(&**name) {
+            None => {
+                self.types.insert(name.clone(), Known::One(layout));
+            }
+            Some(known) if known.all().contains(&layout) => {}
+            Some(known) => {
+                let mut all = known.all().to_vec();
+                all.push(layout);
+                *known = Known::Several(all);
+            }
+        }
+    }
+
+    /// Adds what another object tells. Layouts add up; of functions, tables and statics the newer one counts.
+    pub fn merge(&mut self, newer: &Layouts) {
+        for (name, layouts) in newer.types() {
+            for layout in layouts {
+                self.add(name, layout.clone());
+            }
+        }
+        let copy = |(name, text): (&String, &String)| (name.clone(), text.clone());
+        self.signatures.extend(newer.signatures.iter().map(copy));
+        self.statics.extend(newer.statics.iter().map(copy));
+        let traits = newer.traits.iter();
+        self.traits
+            .extend(traits.map(|(name, slots)| (name.clone(), *slots)));
+        let tables = newer.vtables.iter();
+        self.vtables
+            .extend(tables.map(|(name, table)| (name.clone(), table.clone())));
+    }
+}
+
+impl Known {
+    fn all(&self) -> &[Arc<Layout>] {
+        match self {
+            Known::One(one) => std::slice::from_ref(one),
+            Known::Several(all) => all,
+        }
+    }
+}
+
+/// Whether a name depends on the bodies of functions: environments of closures, futures and generators.
+pub(crate) fn is_environment(name: &str) -> bool {
+    name.contains("_env#")
+}

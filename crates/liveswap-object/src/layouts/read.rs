@@ -1,0 +1,248 @@
+//! From the entries to layouts.
+
+use std::sync::Arc;
+
+use super::dwarf::tag;
+use super::graph::{AddressAt, Graph, NONE, Names, RawMember, without_numbers};
+use super::sections::Sections;
+use super::vtables::Functions;
+use super::walk::walk;
+use super::{Kind, Layout, Layouts, Member, Variant, is_environment};
+use crate::Error;
+use crate::elf::Elf;
+
+/// Reads what an object's debug information tells. Without debug information that is nothing.
+///
+/// # Errors
+/// For damaged objects and debug information.
+pub fn read(object: &[u8]) -> Result<Layouts, Error> {
+    let object = Elf::parse(object)?;
+    match Sections::of_object(&object)? {
+        Some(sections) => layouts(&object, &sections),
+        None => Ok(Layouts::default()),
+    }
+}
+
+/// Reads what the debug information tells that was split off from an object (`-C split-debuginfo`) into the
+/// file `split`, a `.dwo`.
+///
+/// # Errors
+/// For damaged objects and debug information.
+pub fn read_split(object: &[u8], split: &[u8]) -> Result<Layouts, Error> {
+    let object = Elf::parse(object)?;
+    layouts(&object, &Sections::of_split(split, &object)?)
+}
+
+fn layouts(object: &Elf<'_>, sections: &Sections<'_>) -> Result<Layouts, Error> {
+    let mut layouts = Layouts::default();
+    let graph = walk(sections)?;
+    let mut names = Names::new(&graph);
+    types(&graph, &mut names, &mut layouts);
+    functions(&graph, &mut names, &mut layouts);
+    variables(object, sections, &graph, &mut names, &mut layouts);
+    Ok(layouts)
+}
+
+fn types<'a>(graph: &Graph<'a>, names: &mut Names<'_, 'a>, layouts: &mut Layouts) {
+    for (number, raw) in graph.types.iter().enumerate() {
+        let kind = match raw.tag {
+            tag::STRUCTURE if raw.variants => Kind::Enum,
+            tag::STRUCTURE => Kind::Struct,
+            tag::UNION => Kind::Union,
+            tag::ENUMERATION => Kind::Enum,
+            _ => continue,
+        };
+        let Some(size) = raw.size else { continue };
+        if let Some((name, slots)) = trait_object(graph, number) {
+            layouts.traits.insert(without_numbers(name).into(), slots);
+            continue;
+        }
+        // References are structs too if they are two words wide; what they are made of is fixed.
+        if raw.declaration || raw.name.starts_with(['&', '*']) || graph.is_variant(number) {
+            continue;
+        }
+        let name = names.of_type(number);
+        if is_environment(&name) || name.ends_with("::{vtable_type}") || is_of_std(&name) {
+            continue;
+        }
+        let discriminant = match raw.tag {
+            tag::ENUMERATION => {
+                let member = RawMember {
+                    owner: 0,
+                    name: "",
+                    offset: 0,
+                    target: raw.target,
+                };
+                Some(field(graph, names, &member))
+            }
+            _ => {
+                let found = graph.discriminant_of(number);
+                found.map(|member| field(graph, names, member))
+            }
+        };
+        let variants = graph.variants_of(number).iter().map(|variant| Variant {
+            name: names.plain(variant.name),
+            discriminant: variant.discriminant,
+            members: match graph.type_at(variant.target) {
+                Some(fields) => members(graph, names, fields),
+                None => Box::default(),
+            },
+        });
+        let mut variants: Box<[_]> = variants.collect();
+        variants.sort_by(|a, b| (a.discriminant, &a.name).cmp(&(b.discriminant, &b.name)));
+        let layout = Layout {
+            kind,
+            size,
+            align: raw.align,
+            members: members(graph, names, number),
+            discriminant,
+            variants,
+        };
+        layouts.add(&name, Arc::new(layout));
+    }
+}
+
+fn members<'a>(graph: &Graph<'a>, names: &mut Names<'_, 'a>, owner: usize) -> Box<[Member]> {
+    let members = graph.members_of(owner).iter();
+    let mut members: Box<[_]> = members.map(|member| field(graph, names, member)).collect();
+    // The order in the source is not that in memory.
+    members.sort_by(|a, b| (a.offset, &a.name).cmp(&(b.offset, &b.name)));
+    members
+}
+
+/// If the type is a pointer to a trait object: the trait, and how many slots its tables have.
+fn trait_object<'a>(graph: &Graph<'a>, number: usize) -> Option<(&'a str, u64)> {
+    let table = match graph.members_of(number) {
+        [_, table] if table.name == "vtable" => graph.type_at(table.target)?,
+        _ => return None,
+    };
+    let table = &graph.types[graph.type_at(graph.types[table].target)?];
+    let slots = table.count.filter(|_| table.tag == tag::ARRAY)?;
+    let name = graph.types[number].name;
+    let start = name.find("dyn ")? + "dyn ".len();
+    let mut depth = 0_i32;
+    let end = name[start..].find(|c| {
+        match c {
+            '<' | '(' | '[' => depth += 1,
+            '>' | ')' | ']' => depth -= 1,
+            _ => {}
+        }
+        depth < 0 || depth == 0 && (c == ',' || c == '+')
+    });
+    let inner = &name[start..end.map_or(name.len(), |end| start + end)];
+    Some((inner.trim_end(), slots))
+}
+
+fn field<'a>(graph: &Graph<'a>, names: &mut Names<'_, 'a>, raw: &RawMember<'a>) -> Member {
+    Member {
+        name: names.plain(raw.name),
+        offset: raw.offset,
+        size: size_at(graph, raw.target, 0),
+        type_name: names.of_place(raw.target),
+    }
+}
+
+fn size_at(graph: &Graph<'_>, place: usize, depth: u32) -> u64 {
+    let Some(number) = graph.type_at(place) else {
+        return 0;
+    };
+    let raw = &graph.types[number];
+    match raw.tag {
+        tag::ARRAY if depth < 16 => {
+            let element = size_at(graph, raw.target, depth + 1);
+            element.saturating_mul(raw.count.unwrap_or(0))
+        }
+        tag::POINTER => 8,
+        _ => raw.size.unwrap_or(0),
+    }
+}
+
+fn functions<'a>(graph: &Graph<'a>, names: &mut Names<'_, 'a>, layouts: &mut Layouts) {
+    for (number, raw) in graph.functions.iter().enumerate() {
+        if !raw.has_code {
+            continue;
+        }
+        // A definition may leave parts of what it is to an entry that it shares with inlined copies, and
+        // that one to a declaration inside of a type.
+        let (mut linkage, mut result) = (raw.linkage, raw.target);
+        let mut parameters = graph.parameters_of(number);
+        let mut origin = raw.origin;
+        for _ in 0..4 {
+            let Some(next) = graph.function_at(origin) else {
+                break;
+            };
+            let more = &graph.functions[next];
+            if linkage.is_empty() {
+                linkage = more.linkage;
+            }
+            if result == NONE {
+                result = more.target;
+            }
+            let declared = graph.parameters_of(next);
+            if !declared.is_empty() {
+                parameters = declared;
+            }
+            origin = more.origin;
+        }
+        if !linkage.is_empty() {
+            let signature = names.signature(parameters, result);
+            layouts.signatures.insert(linkage.to_owned(), signature);
+        }
+    }
+}
+
+fn variables<'a>(
+    object: &Elf<'_>,
+    sections: &Sections<'_>,
+    graph: &Graph<'a>,
+    names: &mut Names<'_, 'a>,
+    layouts: &mut Layouts,
+) {
+    let mut functions = Functions::new(object);
+    for raw in &graph.variables {
+        if let Some(name) = raw.name.strip_suffix("::{vtable}") {
+            if is_environment(name) {
+                continue;
+            }
+            let place = match raw.address {
+                Some(AddressAt::Info(offset)) => Some((sections.info_section, offset as u64)),
+                Some(AddressAt::Table(offset)) => sections.addresses.map(|n| (n, offset)),
+                None => None,
+            };
+            let size = size_at(graph, raw.target, 0);
+            let table = place.and_then(|(section, at)| functions.table(section, at, size));
+            if let Some(table) = table {
+                let name = without_numbers(name).into_owned();
+                layouts.vtables.insert(name, table);
+            }
+        } else if !raw.linkage.is_empty() {
+            let type_name = names.of_place(raw.target);
+            layouts
+                .statics
+                .insert(raw.linkage.to_owned(), type_name.to_string());
+        }
+    }
+}
+
+/// Whether all that a name mentions is of the standard library or built in: such a type is the same in every
+/// object that this compiler makes.
+fn is_of_std(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80;
+    let mut at = 0;
+    while let Some(found) = name[at..].find("::") {
+        let end = at + found;
+        let mut start = end;
+        while start > 0 && is_word(bytes[start - 1]) {
+            start -= 1;
+        }
+        let inside = start >= 2 && &bytes[start - 2..start] == b"::";
+        // After a closing bracket, as in `<T as Trait>::Item` or `{impl#0}::x`, the path goes on.
+        let head = !inside && start < end;
+        if head && !matches!(&name[start..end], "core" | "alloc" | "std") {
+            return false;
+        }
+        at = end + 2;
+    }
+    true
+}

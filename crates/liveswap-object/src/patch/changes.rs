@@ -1,0 +1,395 @@
+//! Which functions have to be replaced, and which of their slots are to lead to the new bodies.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::Error;
+use crate::elf::{Elf, Section};
+use crate::functions::Functions;
+use crate::names;
+use crate::patch::{ModuleChange, NewUnit};
+use crate::program::index::{FunctionDefinition, ObjectIndex};
+use crate::program::target::Statics;
+use crate::program::{FunctionKey, LiveFunction, Program, Slot, Slots};
+use crate::reference::{FunctionUse, function_use};
+
+/// Why the next generation cannot be made of these objects.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// A static changed its type: its storage would be read as something else.
+    #[error("static `{name}` changed its type: {detail}")]
+    StaticType {
+        /// The static.
+        name: String,
+        /// How that was noticed.
+        detail: String,
+    },
+    /// Nobody has this symbol.
+    #[error("`{0}` is nowhere to be found")]
+    Missing(String),
+    /// Several things have this name.
+    #[error("`{0}` could mean several things in the program")]
+    Ambiguous(String),
+    /// An object has something that is not understood.
+    #[error("{0}")]
+    NotUnderstood(String),
+    /// Code changed that cannot be replaced.
+    #[error("{0}")]
+    NotReplaceable(String),
+    /// The room for thread-locals is used up.
+    #[error("no room is left for another thread-local of {0} bytes")]
+    ThreadLocalRoom(u64),
+    /// The range for images is used up.
+    #[error("the address range for new code is used up")]
+    Range,
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Refusal {
+        Refusal::NotUnderstood(error.to_string())
+    }
+}
+
+/// An object that the image is made of.
+pub(crate) struct Source<'a> {
+    /// Name of the codegen unit; `None` for members of archives.
+    pub cgu: Option<Arc<str>>,
+    pub unit: usize,
+    pub optimised: bool,
+    pub bytes: &'a Arc<[u8]>,
+    pub object: Elf<'a>,
+    pub functions: Functions,
+    pub statics: Statics<'a>,
+    pub index: ObjectIndex,
+}
+
+impl<'a> Source<'a> {
+    pub fn read(
+        cgu: Option<Arc<str>>,
+        unit: usize,
+        optimised: bool,
+        bytes: &'a Arc<[u8]>,
+    ) -> Result<Source<'a>, Error> {
+        let object = Elf::parse(bytes)?;
+        let functions = Functions::of(&object);
+        let statics = Statics::of(&object);
+        let index = if cgu.is_some() {
+            ObjectIndex::of(&object, &functions, &statics, optimised)?
+        } else {
+            ObjectIndex::default()
+        };
+        Ok(Source {
+            cgu,
+            unit,
+            optimised,
+            bytes,
+            object,
+            functions,
+            statics,
+            index,
+        })
+    }
+}
+
+/// What happens to a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It does what it did.
+    Same,
+    /// It does something else.
+    Replaced,
+    /// It does what it did, but has to call another function than before.
+    Copied,
+    /// There was no such function.
+    New,
+}
+
+/// A function of a new object.
+pub(crate) struct FunctionChange {
+    pub source: usize,
+    pub section: Section,
+    pub key: FunctionKey,
+    pub fate: Fate,
+    /// What was live under its name.
+    pub live: Option<LiveFunction>,
+    /// Slots that shall lead to the new body.
+    pub flips: Vec<Slot>,
+    /// Its slots afterwards.
+    pub slots: Slots,
+    pub older_slots: Vec<Slot>,
+}
+
+/// All changes.
+pub(crate) struct Changes {
+    pub functions: Vec<FunctionChange>,
+    pub by_key: HashMap<FunctionKey, usize>,
+    pub gone: Vec<FunctionKey>,
+    /// Keys under which what is live is no longer known: it has another one now.
+    pub moved: Vec<FunctionKey>,
+    pub modules: Vec<ModuleChange>,
+}
+
+/// Compares the functions of new objects with those that are live.
+pub(crate) fn find(program: &Program, units: &[NewUnit], sources: &[Source<'_>]) -> Changes {
+    let mut changes = Changes {
+        functions: Vec::new(),
+        by_key: HashMap::new(),
+        gone: Vec::new(),
+        moved: Vec::new(),
+        modules: Vec::new(),
+    };
+    for (number, unit) in units.iter().enumerate() {
+        one_unit(program, unit, number, sources, &mut changes);
+    }
+    for (n, change) in changes.functions.iter().enumerate() {
+        changes.by_key.insert(change.key.clone(), n);
+    }
+    changes
+}
+
+/// The objects of a unit that are replaced or gone.
+struct Outgoing<'a> {
+    cgus: HashSet<&'a str>,
+    definitions: Vec<(&'a Arc<str>, &'a FunctionDefinition)>,
+}
+
+fn outgoing<'a>(program: &'a Program, unit: &'a NewUnit) -> Outgoing<'a> {
+    let mut found = Outgoing {
+        cgus: HashSet::new(),
+        definitions: Vec::new(),
+    };
+    for (cgu, object) in &program.objects {
+        let replaced = unit.changed.iter().any(|new| new.cgu == *cgu);
+        if object.unit == unit.unit && (replaced || !unit.all.contains(cgu)) {
+            found.cgus.insert(cgu);
+            found.definitions.extend(
+                object
+                    .index
+                    .functions
+                    .iter()
+                    .map(|function| (cgu, function)),
+            );
+        }
+    }
+    found
+}
+
+fn key_of(definition: &FunctionDefinition, cgu: &Arc<str>) -> FunctionKey {
+    FunctionKey {
+        name: Arc::clone(&definition.name),
+        cgu: definition.local.then(|| Arc::clone(cgu)),
+    }
+}
+
+fn one_unit(
+    program: &Program,
+    unit: &NewUnit,
+    number: usize,
+    sources: &[Source<'_>],
+    changes: &mut Changes,
+) {
+    let outgoing = outgoing(program, unit);
+    let mut module = ModuleChange {
+        name: unit.name.clone(),
+        ..ModuleChange::default()
+    };
+    let mut names_now: HashSet<Arc<str>> = HashSet::new();
+    let mut keys_now: HashSet<FunctionKey> = HashSet::new();
+    for source in sources.iter().filter(|source| source.unit == number) {
+        let Some(cgu) = &source.cgu else { continue };
+        for definition in &source.index.functions {
+            names_now.insert(Arc::clone(&definition.name));
+            keys_now.insert(key_of(definition, cgu));
+        }
+    }
+    let first = changes.functions.len();
+    for (n, source) in sources.iter().enumerate() {
+        let Some(cgu) = source.cgu.as_ref().filter(|_| source.unit == number) else {
+            continue;
+        };
+        let begin = changes.functions.len();
+        for definition in &source.index.functions {
+            let key = key_of(definition, cgu);
+            let (live, moved) = counterpart(program, &key, source.optimised, &outgoing, &keys_now);
+            changes.moved.extend(moved);
+            let fate = match &live {
+                None => Fate::New,
+                Some(live) if live.digest == definition.digest => Fate::Same,
+                Some(_) => Fate::Replaced,
+            };
+            let live_slots = live.as_ref().map(|live| live.slots.clone());
+            changes.functions.push(FunctionChange {
+                source: n,
+                section: definition.section,
+                older_slots: live
+                    .as_ref()
+                    .map(|live| live.older_slots.clone())
+                    .unwrap_or_default(),
+                slots: live_slots.unwrap_or_default(),
+                key,
+                fate,
+                live,
+                flips: Vec::new(),
+            });
+        }
+        decide_slots(program, source, &mut changes.functions[begin..]);
+    }
+    for change in &changes.functions[first..] {
+        let name = names::for_people(&change.key.name);
+        match change.fate {
+            Fate::Replaced => module.changed.push(name),
+            Fate::New => module.added.push(name),
+            Fate::Same | Fate::Copied => {}
+        }
+    }
+    for (cgu, definition) in &outgoing.definitions {
+        let key = key_of(definition, cgu);
+        if !keys_now.contains(&key) && !still_defined(program, unit, &outgoing, &key) {
+            if !names_now.contains(&definition.name) {
+                module.removed.push(names::for_people(&definition.name));
+            }
+            changes.gone.push(key);
+        }
+    }
+    module.changed.sort();
+    module.changed.dedup();
+    changes.modules.push(module);
+}
+
+/// Whether an object of the unit that stays as it is defines the same function.
+fn still_defined(
+    program: &Program,
+    unit: &NewUnit,
+    outgoing: &Outgoing<'_>,
+    key: &FunctionKey,
+) -> bool {
+    // A global function has one definition; a local one belongs to its object.
+    key.cgu.is_none()
+        && program
+            .objects
+            .iter()
+            .filter(|(cgu, object)| object.unit == unit.unit && !outgoing.cgus.contains(&***cgu))
+            .flat_map(|(_, object)| &object.index.functions)
+            .any(|function| !function.local && function.name == key.name)
+}
+
+/// What is live for a function: under its own key, or, because the compiler moved it to another
+/// object or made it global or local, under another, which is told as well.
+fn counterpart(
+    program: &Program,
+    key: &FunctionKey,
+    optimised: bool,
+    outgoing: &Outgoing<'_>,
+    keys_now: &HashSet<FunctionKey>,
+) -> (Option<LiveFunction>, Option<FunctionKey>) {
+    if let Some(live) = program.functions.get(key) {
+        return (Some(live.clone()), None);
+    }
+    let Some((moved, live)) = outgoing
+        .definitions
+        .iter()
+        .filter(|(_, definition)| definition.name == key.name)
+        .map(|(cgu, definition)| key_of(definition, cgu))
+        .filter(|other| !keys_now.contains(other))
+        .find_map(|other| program.functions.get(&other).map(|live| (other, live)))
+    else {
+        return (None, None);
+    };
+    let mut live = live.clone();
+    if key.cgu.is_none() {
+        // Global from now on: one of its slots becomes the public one.
+        live.slots.public = live
+            .slots
+            .public
+            .or(live.slots.address)
+            .or(live.slots.internal.filter(|_| !optimised));
+    }
+    if optimised {
+        live.slots.internal = None;
+    }
+    (Some(live), Some(moved))
+}
+
+/// Decides for the functions of one object which slots shall lead to the new bodies.
+fn decide_slots(program: &Program, source: &Source<'_>, functions: &mut [FunctionChange]) {
+    if !source.optimised {
+        for change in functions.iter_mut() {
+            if change.fate == Fate::Replaced {
+                change.flips = change.slots.iter().collect();
+                change.flips.extend(&change.older_slots);
+            }
+        }
+        return;
+    }
+    let replaced: HashSet<Arc<str>> = functions
+        .iter()
+        .filter(|change| change.fate == Fate::Replaced)
+        .map(|change| Arc::clone(&change.key.name))
+        .collect();
+    let now: HashSet<&str> = functions.iter().map(|change| &*change.key.name).collect();
+    let old = source
+        .cgu
+        .as_ref()
+        .and_then(|cgu| program.objects.get(cgu))
+        .map(|object| object.index.functions.as_slice())
+        .unwrap_or_default();
+    // Callees whose old callers changed: these may be on a stack, and were compiled with the old callee.
+    let with_old_callers: HashSet<Arc<str>> = old
+        .iter()
+        .filter(|caller| replaced.contains(&caller.name) || !now.contains(&*caller.name))
+        .flat_map(|caller| caller.calls.iter().map(Arc::clone))
+        .collect();
+    let mut left_alone: HashSet<Arc<str>> = HashSet::new();
+    for change in functions.iter_mut() {
+        if change.fate != Fate::Replaced {
+            continue;
+        }
+        if change.key.cgu.is_none() || address_is_taken(source, change.section) {
+            change.flips.extend(change.slots.public);
+            change.flips.extend(change.slots.address);
+            change.flips.extend(&change.older_slots);
+        }
+        if let Some(internal) = change.slots.internal {
+            if with_old_callers.contains(&change.key.name) {
+                change.slots.internal = None;
+                left_alone.insert(Arc::clone(&change.key.name));
+            } else {
+                change.flips.push(internal);
+            }
+        }
+    }
+    // Callers that stay as they are have to call the new callee by another slot: they are copied.
+    for change in functions.iter_mut() {
+        let calls_one = || {
+            source
+                .index
+                .functions
+                .iter()
+                .filter(|function| function.section == change.section)
+                .any(|function| function.calls.iter().any(|name| left_alone.contains(name)))
+        };
+        if change.fate == Fate::Same && calls_one() {
+            change.fate = Fate::Copied;
+            change.flips = change.slots.iter().collect();
+            change.flips.extend(&change.older_slots);
+        }
+    }
+}
+
+/// Whether an object takes the address of one of its functions: the optimiser then leaves alone how it is called.
+fn address_is_taken(source: &Source<'_>, function: Section) -> bool {
+    let object = &source.object;
+    (0..object.sections.len()).any(|section| {
+        let Ok(relocations) = object.relocations(section) else {
+            return false;
+        };
+        relocations.iter().any(|rela| {
+            source
+                .functions
+                .meant_by(object, rela.symbol)
+                .is_some_and(|symbol| object.symbols[symbol].section == Some(function))
+                && function_use(object.machine, &object.sections[section], rela)
+                    == FunctionUse::Address
+        })
+    })
+}

@@ -1,0 +1,172 @@
+//! How the next generation is made: new objects are compared with what is live, what changed is linked
+//! into an image, and all that the process has to do becomes a patch.
+//!
+//! [`changes`] decides what has to be replaced, [`build`] collects the code and data that are needed
+//! for it, [`layout`] gives them places, and [`fields`] fills in what they refer to.
+
+mod archives;
+mod build;
+mod changes;
+mod fields;
+mod goals;
+mod layout;
+mod statics;
+mod stub;
+mod unwind;
+
+pub use archives::{Archives, Member, NoArchives};
+pub use build::plan;
+pub use changes::Refusal;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use liveswap_protocol::patch::{Patch, Place};
+
+use crate::elf::Section;
+use crate::program::{FunctionKey, LiveFunction, LiveObject, LiveStatic, StaticPlace};
+
+/// A new or changed object.
+#[derive(Clone, Debug)]
+pub struct NewObject {
+    /// Name of its codegen unit.
+    pub cgu: Arc<str>,
+    /// Its bytes.
+    pub bytes: Arc<[u8]>,
+}
+
+/// A crate's objects after a compilation.
+#[derive(Clone, Debug)]
+pub struct NewUnit {
+    /// The unit's key, as in [`crate::program::Program::add_object`].
+    pub unit: Arc<str>,
+    /// The crate's name, for reports.
+    pub name: String,
+    /// Whether it was optimised.
+    pub optimised: bool,
+    /// The objects whose bytes differ from those that are live.
+    pub changed: Vec<NewObject>,
+    /// The names of all codegen units that the crate has now.
+    pub all: Vec<Arc<str>>,
+}
+
+/// What the process has room for.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// Number of slices in the range.
+    pub slices: u32,
+    /// Page size in bytes.
+    pub page_size: u64,
+}
+
+/// What a patch does to one crate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ModuleChange {
+    /// The crate.
+    pub name: String,
+    /// Functions with a new body, as people call them.
+    pub changed: Vec<String>,
+    /// New functions.
+    pub added: Vec<String>,
+    /// Functions that are gone.
+    pub removed: Vec<String>,
+}
+
+/// The body that a function had until now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OldBody {
+    /// The function, as people call it.
+    pub name: String,
+    /// Where the body is.
+    pub place: Place,
+    /// Its length in bytes.
+    pub len: u64,
+}
+
+/// Sections of a new object that are part of the image, for debug information.
+#[derive(Clone, Debug)]
+pub struct PlacedObject {
+    /// The object's bytes.
+    pub bytes: Arc<[u8]>,
+    /// Section to offset in the image.
+    pub sections: HashMap<Section, u64>,
+}
+
+/// A patch and what goes with it.
+#[derive(Debug)]
+pub struct Planned {
+    /// What the process has to do. Without image and slots there is nothing to do.
+    pub patch: Patch,
+    /// What it changes, by crate.
+    pub modules: Vec<ModuleChange>,
+    /// Statics whose initialiser changed: the live value stays.
+    pub initialisers: Vec<String>,
+    /// Bodies that are replaced.
+    pub old_bodies: Vec<OldBody>,
+    /// Objects that the image was made of.
+    pub placed: Vec<PlacedObject>,
+    /// Functions in the image: name, offset, size.
+    pub symbols: Vec<(String, u64, u64)>,
+    /// Number of slices of the image.
+    pub slices: u32,
+    pub(crate) next: Next,
+}
+
+impl Planned {
+    /// Whether the process has nothing to do.
+    pub fn is_empty(&self) -> bool {
+        let patch = &self.patch;
+        patch.image.is_none() && patch.slots.is_empty() && patch.thread_locals.is_empty()
+    }
+}
+
+/// What the program is after the patch.
+#[derive(Debug, Default)]
+pub(crate) struct Next {
+    pub functions: Vec<(FunctionKey, LiveFunction)>,
+    pub gone_functions: Vec<FunctionKey>,
+    pub moved_functions: Vec<FunctionKey>,
+    pub statics: Vec<(Arc<str>, LiveStatic)>,
+    pub gone_statics: Vec<Arc<str>>,
+    pub objects: Vec<(Arc<str>, LiveObject)>,
+    pub gone_objects: Vec<Arc<str>>,
+    pub brought: Vec<(Arc<str>, StaticPlace)>,
+    pub members: Vec<(Arc<str>, Arc<str>)>,
+    pub next_slice: u32,
+    pub tls_used: u64,
+}
+
+impl crate::program::Program {
+    /// Enters a patch that the process has applied.
+    pub fn commit(&mut self, planned: Planned) {
+        if !planned.is_empty() {
+            self.generation = planned.patch.generation;
+        }
+        let next = planned.next;
+        for key in next.gone_functions {
+            if let Some(function) = self.functions.get_mut(&key) {
+                function.present = false;
+            }
+        }
+        for key in next.moved_functions {
+            self.functions.remove(&key);
+        }
+        for (key, function) in next.functions {
+            self.functions.insert(key, function);
+        }
+        for name in next.gone_statics {
+            if let Some(known) = self.statics.get_mut(&name) {
+                known.present = false;
+            }
+        }
+        self.statics.extend(next.statics);
+        for cgu in next.gone_objects {
+            self.objects.remove(&cgu);
+        }
+        self.objects.extend(next.objects);
+        self.brought.extend(next.brought);
+        self.members.extend(next.members);
+        self.next_slice = next.next_slice;
+        self.tls_used = next.tls_used;
+    }
+}

@@ -1,0 +1,205 @@
+//! Digests of functions and data that are equal exactly if a reload would make no difference.
+//!
+//! A digest covers the bytes and, for each relocation, what it refers to in terms that outlive a
+//! compilation: functions, statics and external symbols by name, data without a name by its contents.
+//! Source positions (`core::panic::Location`) count without line and column: a line added further up
+//! in the file changes nothing that runs.
+
+use std::collections::HashMap;
+
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::Error;
+use crate::elf::{Elf, Rela, Section};
+use crate::functions::Functions;
+use crate::names;
+use crate::program::target::{Statics, Target, target};
+use crate::reference::{Meaning, meaning};
+
+/// A digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Digest(pub u128);
+
+/// Makes the digests of one object.
+pub struct Digests<'o, 'a> {
+    object: &'o Elf<'a>,
+    functions: &'o Functions,
+    statics: &'o Statics<'a>,
+    /// `None`: under way; data may refer to itself in a circle.
+    known: HashMap<Section, Option<Digest>>,
+}
+
+impl<'o, 'a> Digests<'o, 'a> {
+    /// For this object.
+    pub fn new(
+        object: &'o Elf<'a>,
+        functions: &'o Functions,
+        statics: &'o Statics<'a>,
+    ) -> Digests<'o, 'a> {
+        Digests {
+            object,
+            functions,
+            statics,
+            known: HashMap::new(),
+        }
+    }
+
+    /// The digest of a section: a function's body, a static's initialiser, or data.
+    ///
+    /// # Errors
+    /// If the section has a relocation of an unknown kind.
+    pub fn section(&mut self, section: Section) -> Result<Digest, Error> {
+        match self.known.get(&section) {
+            Some(Some(digest)) => return Ok(*digest),
+            Some(None) => return Ok(Digest(0)),
+            None => {}
+        }
+        self.known.insert(section, None);
+        let digest = self.compute(section)?;
+        self.known.insert(section, Some(digest));
+        Ok(digest)
+    }
+
+    fn compute(&mut self, section: Section) -> Result<Digest, Error> {
+        let object = self.object;
+        let data = &object.sections[section];
+        let relocations = object.relocations(section)?;
+        let mut hash = Xxh3::new();
+        hash.update(&data.size.to_le_bytes());
+        hash.update(&data.align.to_le_bytes());
+        hash.update(&[u8::from(data.is_thread_local())]);
+        if self.is_location(section, &relocations) {
+            hash.update(b"location");
+            hash.update(&data.data[8..16]);
+        } else {
+            hash.update(data.data);
+        }
+        for rela in &relocations {
+            hash.update(&rela.offset.to_le_bytes());
+            let meaning = meaning(object.machine, rela.kind).ok_or_else(|| Error::Unsupported {
+                what: format!("a relocation of kind {}", rela.kind.0),
+                section: data.name.to_owned(),
+            })?;
+            hash.update(&rela.kind.0.to_le_bytes());
+            self.target(section, rela, meaning, &mut hash)?;
+        }
+        Ok(Digest(hash.digest128()))
+    }
+
+    fn target(
+        &mut self,
+        section: Section,
+        rela: &Rela,
+        meaning: Meaning,
+        hash: &mut Xxh3,
+    ) -> Result<(), Error> {
+        let object = self.object;
+        let mut named = |tag: u8, name: &str, offset: u64| {
+            hash.update(&[tag]);
+            hash.update(name.as_bytes());
+            hash.update(&offset.wrapping_add_signed(rela.addend).to_le_bytes());
+        };
+        match target(object, self.functions, self.statics, section, rela) {
+            Target::Function { symbol, .. } => named(1, object.symbols[symbol].name, 0),
+            Target::Inside {
+                section: body,
+                offset,
+            } => named(2, object.sections[body].name, offset),
+            Target::Static { name, offset, .. } => named(3, name, offset),
+            Target::Elsewhere { name, .. } => named(1, name, 0),
+            Target::Absolute(value) => named(4, "", value),
+            Target::Anonymous {
+                section: data,
+                offset,
+            } => {
+                let data_section = &object.sections[data];
+                if data_section.is_mergeable()
+                    && let Some(element) = element(object, rela, meaning, data, offset)
+                {
+                    hash.update(&[5]);
+                    hash.update(element);
+                } else {
+                    let digest = self.section(data)?;
+                    hash.update(&[6]);
+                    hash.update(&digest.0.to_le_bytes());
+                    hash.update(&offset.wrapping_add_signed(rela.addend).to_le_bytes());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether data is a `core::panic::Location`: address and length of a file's name, line, column.
+    fn is_location(&self, section: Section, relocations: &[Rela]) -> bool {
+        let object = self.object;
+        let data = &object.sections[section];
+        let [rela] = relocations else {
+            return false;
+        };
+        if data.data.len() != 24 || data.align != 8 || rela.offset != 0 || data.is_writable() {
+            return false;
+        }
+        if self.statics.in_section(section).is_some()
+            || meaning(object.machine, rela.kind) != Some(Meaning::Address64)
+        {
+            return false;
+        }
+        let field = |at: usize| -> u64 {
+            let mut bytes = [0; 8];
+            bytes[..4].copy_from_slice(&data.data[at..at + 4]);
+            u64::from_le_bytes(bytes)
+        };
+        let len = field(8) | field(12) << 32;
+        let (line, column) = (field(16), field(20));
+        if line == 0 || column == 0 {
+            return false;
+        }
+        let symbol = &object.symbols[rela.symbol];
+        let Some(names) = symbol.section else {
+            return false;
+        };
+        let start = symbol.value.wrapping_add_signed(rela.addend);
+        let end = start.saturating_add(len);
+        usize::try_from(start)
+            .ok()
+            .zip(usize::try_from(end).ok())
+            .and_then(|(start, end)| object.sections[names].data.get(start..end))
+            .is_some_and(|name| name.ends_with(b".rs"))
+    }
+}
+
+/// The bytes of the element of a mergeable section that a relocation refers to, if that can be told.
+pub fn element<'a>(
+    object: &Elf<'a>,
+    rela: &Rela,
+    meaning: Meaning,
+    section: Section,
+    offset: u64,
+) -> Option<&'a [u8]> {
+    let data = &object.sections[section];
+    let symbol = &object.symbols[rela.symbol];
+    let start = if !symbol.is_section() {
+        // The symbol stands at the element; what is added belongs to the instruction.
+        offset
+    } else if meaning == Meaning::Address64 {
+        offset.wrapping_add_signed(rela.addend)
+    } else {
+        // How much of the addend belongs to the instruction is not known.
+        return None;
+    };
+    let start = usize::try_from(start).ok()?;
+    let rest = data.data.get(start..)?;
+    let len = if symbol.size > 0 && !symbol.is_section() {
+        usize::try_from(symbol.size).ok()?
+    } else if data.is_strings() {
+        rest.iter().position(|byte| *byte == 0)? + 1
+    } else {
+        usize::try_from(data.entry_size).ok()?
+    };
+    rest.get(..len)
+}
+
+/// The name of a function's section without the compiler's prefix, for messages.
+pub fn readable(section_name: &str) -> String {
+    names::for_people(section_name.trim_start_matches(".text."))
+}

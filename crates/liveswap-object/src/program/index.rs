@@ -1,0 +1,131 @@
+//! What an object defines, with digests: all that has to be kept of an object that is live.
+
+use std::sync::Arc;
+
+use crate::Error;
+use crate::elf::{Elf, Section};
+use crate::functions::Functions;
+use crate::program::digest::{Digest, Digests};
+use crate::program::target::Statics;
+use crate::reference::{FunctionUse, function_use};
+
+/// A reloadable function of an object.
+#[derive(Clone, Debug)]
+pub struct FunctionDefinition {
+    /// Its symbol's name.
+    pub name: Arc<str>,
+    /// Whether only its object sees it.
+    pub local: bool,
+    /// Its section in the object.
+    pub section: Section,
+    /// Size in bytes.
+    pub size: u64,
+    /// What it does.
+    pub digest: Digest,
+    /// The functions of its own object that it calls (only for optimised objects).
+    pub calls: Vec<Arc<str>>,
+}
+
+/// A static of an object.
+#[derive(Clone, Debug)]
+pub struct StaticDefinition {
+    /// Its symbol's name.
+    pub name: Arc<str>,
+    /// Its section in the object.
+    pub section: Section,
+    /// Size in bytes.
+    pub size: u64,
+    /// Whether each thread has its own.
+    pub thread_local: bool,
+    /// Whether the program may write to it.
+    pub writable: bool,
+    /// What it holds at first.
+    pub digest: Digest,
+}
+
+/// What an object defines.
+#[derive(Clone, Debug, Default)]
+pub struct ObjectIndex {
+    /// Its reloadable functions.
+    pub functions: Vec<FunctionDefinition>,
+    /// Its statics.
+    pub statics: Vec<StaticDefinition>,
+    /// Code that is not reloadable because it has no section of its own, by section and digest.
+    pub other_code: Vec<(Arc<str>, Digest)>,
+}
+
+impl ObjectIndex {
+    /// Reads an object.
+    ///
+    /// # Errors
+    /// If it has something that is not understood.
+    pub fn of(
+        object: &Elf<'_>,
+        functions: &Functions,
+        statics: &Statics<'_>,
+        optimised: bool,
+    ) -> Result<ObjectIndex, Error> {
+        let mut digests = Digests::new(object, functions, statics);
+        let mut index = ObjectIndex::default();
+        for function in functions.iter() {
+            let symbol = &object.symbols[function.symbol];
+            index.functions.push(FunctionDefinition {
+                name: symbol.name.into(),
+                local: symbol.is_local(),
+                section: function.section,
+                size: object.sections[function.section].size,
+                digest: digests.section(function.section)?,
+                calls: if optimised {
+                    calls(object, functions, function.section)?
+                } else {
+                    Vec::new()
+                },
+            });
+        }
+        let mut found: Vec<_> = statics.iter().collect();
+        found.sort_unstable();
+        for (section, name) in found {
+            let data = &object.sections[section];
+            index.statics.push(StaticDefinition {
+                name: name.into(),
+                section,
+                size: data.size,
+                thread_local: data.is_thread_local(),
+                writable: data.is_writable(),
+                digest: digests.section(section)?,
+            });
+        }
+        for (section, data) in object.sections.iter().enumerate() {
+            if data.is_code()
+                && data.is_loaded()
+                && data.size > 0
+                && functions.in_section(section).is_none()
+            {
+                index
+                    .other_code
+                    .push((data.name.into(), digests.section(section)?));
+            }
+        }
+        Ok(index)
+    }
+}
+
+/// The functions of the object that the code in a section calls.
+fn calls(
+    object: &Elf<'_>,
+    functions: &Functions,
+    section: Section,
+) -> Result<Vec<Arc<str>>, Error> {
+    let mut found: Vec<Arc<str>> = Vec::new();
+    for rela in object.relocations(section)? {
+        if let Some(function) = functions.meant_by(object, rela.symbol)
+            && function_use(object.machine, &object.sections[section], &rela) == FunctionUse::Call
+        {
+            let name = object.symbols[function].name;
+            if !found.iter().any(|known| **known == *name) {
+                found.push(name.into());
+            }
+        }
+    }
+    Ok(found)
+}
