@@ -107,6 +107,8 @@ pub(crate) enum Fate {
 /// A function of a new object.
 pub(crate) struct FunctionChange {
     pub source: usize,
+    /// Number of its definition in the source's index.
+    pub definition: usize,
     pub section: Section,
     pub key: FunctionKey,
     pub fate: Fate,
@@ -208,7 +210,7 @@ fn one_unit(
             continue;
         };
         let begin = changes.functions.len();
-        for definition in &source.index.functions {
+        for (number, definition) in source.index.functions.iter().enumerate() {
             let key = key_of(definition, cgu);
             let (live, moved) = counterpart(program, &key, source.optimised, &outgoing, &keys_now);
             changes.moved.extend(moved);
@@ -220,6 +222,7 @@ fn one_unit(
             let live_slots = live.as_ref().map(|live| live.slots.clone());
             changes.functions.push(FunctionChange {
                 source: n,
+                definition: number,
                 section: definition.section,
                 older_slots: live
                     .as_ref()
@@ -360,14 +363,8 @@ fn decide_slots(program: &Program, source: &Source<'_>, functions: &mut [Functio
     }
     // Callers that stay as they are have to call the new callee by another slot: they are copied.
     for change in functions.iter_mut() {
-        let calls_one = || {
-            source
-                .index
-                .functions
-                .iter()
-                .filter(|function| function.section == change.section)
-                .any(|function| function.calls.iter().any(|name| left_alone.contains(name)))
-        };
+        let calls = &source.index.functions[change.definition].calls;
+        let calls_one = || calls.iter().any(|name| left_alone.contains(name));
         if change.fate == Fate::Same && calls_one() {
             change.fate = Fate::Copied;
             change.flips = change.slots.iter().collect();

@@ -8,8 +8,8 @@ use object::elf;
 
 use crate::Error;
 use crate::elf::Rela;
-use crate::patch::build::Builder;
 use crate::patch::changes::Refusal;
+use crate::patch::collect::Builder;
 use crate::patch::goals::{Goal, Reference};
 use crate::patch::stub;
 use crate::reference::{Meaning, ThreadLocal};

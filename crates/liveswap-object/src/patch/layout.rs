@@ -8,8 +8,8 @@ use liveswap_protocol::patch::{
 };
 
 use crate::names;
-use crate::patch::build::Builder;
 use crate::patch::changes::{Fate, Refusal};
+use crate::patch::collect::Builder;
 use crate::patch::fields::{Filler, Words};
 use crate::patch::goals::{Goal, Part};
 use crate::patch::{PlacedObject, Room, stub};

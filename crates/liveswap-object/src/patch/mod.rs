@@ -1,22 +1,25 @@
 //! How the next generation is made: new objects are compared with what is live, what changed is linked
 //! into an image, and all that the process has to do becomes a patch.
 //!
-//! [`changes`] decides what has to be replaced, [`build`] collects the code and data that are needed
-//! for it, [`layout`] gives them places, and [`fields`] fills in what they refer to.
+//! [`changes`] decides what has to be replaced, [`collect`] and [`resolve`] find the
+//! code and data that are needed for it, [`layout`] gives them places, and [`fields`] fills in what they refer to.
 
 mod archives;
-mod build;
 mod changes;
+mod collect;
 mod fields;
+mod finish;
 mod goals;
 mod layout;
+mod plan;
+mod resolve;
 mod statics;
 mod stub;
 mod unwind;
 
 pub use archives::{Archives, Member, NoArchives};
-pub use build::plan;
 pub use changes::Refusal;
+pub use plan::plan;
 
 use std::collections::HashMap;
 use std::sync::Arc;

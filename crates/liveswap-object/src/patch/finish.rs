@@ -1,0 +1,200 @@
+//! What the program is once a patch is applied.
+
+use std::sync::Arc;
+
+use liveswap_protocol::patch::{Place, SLICE_SIZE};
+
+use crate::elf::Section;
+use crate::names;
+use crate::patch::changes::{Fate, FunctionChange, Refusal};
+use crate::patch::collect::{Builder, SlotKind};
+use crate::patch::goals::PieceIndex;
+use crate::patch::statics::StaticChanges;
+use crate::patch::{Member, NewUnit, Next, OldBody, Planned, Room, layout};
+use crate::program::index::StaticDefinition;
+use crate::program::{LiveFunction, LiveObject, LiveStatic, Slot, StaticPlace};
+
+impl Builder<'_, '_> {
+    pub fn finish(
+        mut self,
+        units: &[NewUnit],
+        members: &[Member],
+        statics: StaticChanges,
+        room: &Room,
+    ) -> Result<Planned, Refusal> {
+        let image = layout::lay_out(&mut self, room)?;
+        let base = u64::from(self.program.next_slice) * SLICE_SIZE;
+        let place_of = |piece: PieceIndex| Place::Range(base + self.pieces[piece].offset);
+        let slot_at = |slot: usize| Slot {
+            address: Place::Range(base + self.slots[slot].offset),
+            word: Place::Range(base + self.slots[slot].word),
+        };
+        let mut next = Next {
+            next_slice: self.program.next_slice + image.slices,
+            tls_used: self.tls_used,
+            gone_functions: self.changes.gone.clone(),
+            moved_functions: self.changes.moved.clone(),
+            gone_statics: statics.gone,
+            statics: statics.kept,
+            ..Next::default()
+        };
+        let mut old_bodies = Vec::new();
+        for change in &self.changes.functions {
+            let mut live = self.live_after(change, &place_of);
+            if change.fate == Fate::Replaced
+                && let Some(old) = &change.live
+                && let Some((place, len)) = old.body
+            {
+                old_bodies.push(OldBody {
+                    name: names::for_people(&change.key.name),
+                    place,
+                    len,
+                });
+            }
+            for (kind, slot) in [
+                (SlotKind::Public, &mut live.slots.public),
+                (SlotKind::Internal, &mut live.slots.internal),
+                (SlotKind::Address, &mut live.slots.address),
+            ] {
+                if let Some(new) = self.new_slots.get(&(change.key.clone(), kind)) {
+                    *slot = Some(slot_at(*new));
+                }
+            }
+            next.functions.push((change.key.clone(), live));
+        }
+        for ((key, kind), slot) in &self.new_slots {
+            if *kind == SlotKind::Public
+                && !self.changes.by_key.contains_key(key)
+                && let Some(live) = self.program.functions.get(key)
+            {
+                let mut live = live.clone();
+                live.slots.public = Some(slot_at(*slot));
+                next.functions.push((key.clone(), live));
+            }
+        }
+        for (source, section, definition) in &statics.new {
+            next.statics.push((
+                Arc::clone(&definition.name),
+                self.new_static(*source, *section, definition, base)?,
+            ));
+        }
+        self.remember_members(members, base, &mut next);
+        self.remember_objects(units, &mut next);
+        let modules = std::mem::take(&mut self.changes.modules);
+        Ok(Planned {
+            patch: image.patch,
+            modules,
+            initialisers: statics.initialisers,
+            old_bodies,
+            placed: image.placed,
+            symbols: image.symbols,
+            slices: image.slices,
+            next,
+        })
+    }
+
+    fn live_after(
+        &self,
+        change: &FunctionChange,
+        place_of: &dyn Fn(PieceIndex) -> Place,
+    ) -> LiveFunction {
+        let definition = &self.sources[change.source].index.functions[change.definition];
+        let body = self
+            .by_section
+            .get(&(change.source, change.section))
+            .filter(|_| change.fate != Fate::Same)
+            .map(|piece| (place_of(*piece), self.pieces[*piece].size));
+        let live = change.live.as_ref();
+        LiveFunction {
+            digest: definition.digest,
+            body: body.or(live.and_then(|live| live.body)),
+            slots: change.slots.clone(),
+            older_slots: self.older_slots(change),
+            present: true,
+        }
+    }
+
+    /// Slots that no longer have a name of their own, but still have to follow the function.
+    fn older_slots(&self, change: &FunctionChange) -> Vec<Slot> {
+        let mut older = change.older_slots.clone();
+        if let Some(live) = &change.live {
+            let kept: Vec<Slot> = change.slots.iter().collect();
+            for slot in live.slots.iter() {
+                let follows = change.fate != Fate::Replaced || change.flips.contains(&slot);
+                if follows && !kept.contains(&slot) && !older.contains(&slot) {
+                    older.push(slot);
+                }
+            }
+        }
+        older
+    }
+
+    fn new_static(
+        &self,
+        source: usize,
+        section: Section,
+        definition: &StaticDefinition,
+        base: u64,
+    ) -> Result<LiveStatic, Refusal> {
+        let place = if definition.thread_local {
+            self.thread_local_of
+                .get(&(source, section))
+                .map(|offset| StaticPlace::ThreadLocal(*offset))
+        } else {
+            self.by_section
+                .get(&(source, section))
+                .map(|piece| StaticPlace::Memory(Place::Range(base + self.pieces[*piece].offset)))
+        };
+        let place = place.ok_or_else(|| Refusal::Missing(names::for_people(&definition.name)))?;
+        Ok(LiveStatic {
+            place,
+            size: definition.size,
+            initial: definition.digest,
+            present: true,
+        })
+    }
+
+    fn remember_members(&self, members: &[Member], base: u64, next: &mut Next) {
+        for (name, (source, symbol)) in &self.member_symbols {
+            let symbol = &self.sources[*source].object.symbols[*symbol];
+            let Some(section) = symbol.section else {
+                continue;
+            };
+            let place = if let Some(offset) = self.thread_local_of.get(&(*source, section)) {
+                StaticPlace::ThreadLocal(offset + symbol.value)
+            } else if let Some(piece) = self.by_section.get(&(*source, section)) {
+                StaticPlace::Memory(Place::Range(
+                    base + self.pieces[*piece].offset + symbol.value,
+                ))
+            } else {
+                continue;
+            };
+            next.brought.push((Arc::from(*name), place));
+        }
+        for member in members {
+            next.members
+                .push((Arc::clone(&member.archive), Arc::clone(&member.name)));
+        }
+    }
+
+    fn remember_objects(&self, units: &[NewUnit], next: &mut Next) {
+        for source in self.sources {
+            if let Some(cgu) = &source.cgu {
+                next.objects.push((
+                    Arc::clone(cgu),
+                    LiveObject {
+                        unit: Arc::clone(&units[source.unit].unit),
+                        optimised: source.optimised,
+                        index: source.index.clone(),
+                    },
+                ));
+            }
+        }
+        for (cgu, object) in &self.program.objects {
+            let unit = units.iter().find(|unit| unit.unit == object.unit);
+            if unit.is_some_and(|unit| !unit.all.contains(cgu)) {
+                next.gone_objects.push(Arc::clone(cgu));
+            }
+        }
+    }
+}
