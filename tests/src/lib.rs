@@ -7,16 +7,24 @@
 pub mod c_host;
 pub mod c_module;
 pub mod c_project;
+pub mod cargo_project;
 pub mod compiler;
 pub mod elf_damage;
 pub mod library;
+pub mod live;
+pub mod live_command;
+pub mod live_event;
 pub mod nim;
 pub mod process;
 pub mod process_info;
 pub mod random;
+mod stream;
 
 pub use c_host::{Host, HostOptions, Reply};
 pub use c_module::CModule;
 pub use c_project::CProject;
+pub use cargo_project::LiveProject;
 pub use library::nimhcr_library;
+pub use live::{LiveOptions, LiveRun};
+pub use live_event::Event;
 pub use process::{Exit, Process};

@@ -1,12 +1,11 @@
 //! A program under test: fed line by line, watched with a deadline.
 
-use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::stream::{Next, Stream};
 
 /// How long a test waits for a program before it gives up.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -45,14 +44,6 @@ impl Exit {
     pub fn code(&self) -> Option<i32> {
         self.status.code()
     }
-}
-
-/// The lines of one output stream: those seen last, and the channel where more arrive.
-struct Stream {
-    name: &'static str,
-    lines: Receiver<String>,
-    seen: VecDeque<String>,
-    forgotten: usize,
 }
 
 impl Process {
@@ -172,10 +163,9 @@ impl Process {
     /// Ends the program with a signal and waits for its end.
     #[track_caller]
     pub fn kill(self, signal: i32) -> Exit {
-        let pid = libc::pid_t::try_from(self.pid()).expect("a process id");
-        // SAFETY: kill takes plain numbers, and the process is ours and has not been waited for.
-        let killed = unsafe { libc::kill(pid, signal) };
-        assert_eq!(killed, 0, "kill: {}", std::io::Error::last_os_error());
+        if let Err(error) = send_signal(Target::Process(self.pid()), signal) {
+            panic!("kill: {error}");
+        }
         self.wait()
     }
 
@@ -209,107 +199,36 @@ impl Drop for Process {
     }
 }
 
-enum Next {
-    Line(String),
-    End,
-    Timeout,
+/// Who gets a signal.
+#[derive(Clone, Copy, Debug)]
+pub enum Target {
+    /// The process with this id.
+    Process(u32),
+    /// All processes of the group with this id.
+    Group(u32),
 }
 
-impl Stream {
-    fn read(name: &'static str, source: impl Read + Send + 'static) -> Self {
-        let (sender, lines) = channel();
-        thread::spawn(move || forward_lines(source, &sender));
-        Self {
-            name,
-            lines,
-            seen: VecDeque::new(),
-            forgotten: 0,
-        }
-    }
-
-    fn next(&mut self, deadline: Instant) -> Next {
-        let left = deadline.saturating_duration_since(Instant::now());
-        match self.lines.recv_timeout(left) {
-            Ok(line) => {
-                self.remember(&line);
-                Next::Line(line)
-            }
-            Err(RecvTimeoutError::Disconnected) => Next::End,
-            Err(RecvTimeoutError::Timeout) => Next::Timeout,
-        }
-    }
-
-    /// Keeps the line for a failure's message; a long test says more than anybody would read.
-    fn remember(&mut self, line: &str) {
-        const REMEMBERED: usize = 80;
-        if self.seen.len() == REMEMBERED {
-            self.seen.pop_front();
-            self.forgotten += 1;
-        }
-        self.seen.push_back(line.to_owned());
-    }
-
-    /// Every line up to the stream's end.
-    fn rest(&mut self, deadline: Instant) -> Result<Vec<String>, Next> {
-        let mut lines = Vec::new();
-        loop {
-            match self.next(deadline) {
-                Next::Line(line) => lines.push(line),
-                Next::End => return Ok(lines),
-                Next::Timeout => return Err(Next::Timeout),
-            }
-        }
-    }
-
-    fn until(
-        &mut self,
-        deadline: Instant,
-        mut is_last: impl FnMut(&str) -> bool,
-    ) -> Result<Vec<String>, Next> {
-        let mut lines = Vec::new();
-        loop {
-            match self.next(deadline) {
-                Next::Line(line) => {
-                    let last = is_last(&line);
-                    lines.push(line);
-                    if last {
-                        return Ok(lines);
-                    }
-                }
-                end => return Err(end),
-            }
-        }
-    }
-
-    /// The last lines seen, for a failure's message.
-    fn account(&self) -> String {
-        let mut text = format!("--- {}", self.name);
-        if self.forgotten > 0 {
-            text.push_str(&format!(" ({} lines before these)", self.forgotten));
-        }
-        for line in &self.seen {
-            text.push('\n');
-            text.push_str(line);
-        }
-        text
-    }
-}
-
-fn forward_lines(source: impl Read, lines: &Sender<String>) {
-    let mut source = BufReader::new(source);
-    loop {
-        let mut line = Vec::new();
-        match source.read_until(b'\n', &mut line) {
-            Ok(0) | Err(_) => return,
-            Ok(_) => {
-                if line.last() == Some(&b'\n') {
-                    line.pop();
-                }
-                let line = String::from_utf8_lossy(&line).into_owned();
-                if lines.send(line).is_err() {
-                    return;
-                }
-            }
-        }
+/// Sends a signal.
+///
+/// # Errors
+/// What the system says, for example that there is no such process any more.
+///
+/// # Panics
+/// When the number is none of a process.
+pub fn send_signal(target: Target, signal: i32) -> std::io::Result<()> {
+    let number = |id: u32| {
+        let id = libc::pid_t::try_from(id).expect("a process id");
+        assert!(id > 1, "{id} is no process of a test");
+        id
+    };
+    let id = match target {
+        Target::Process(id) => number(id),
+        Target::Group(id) => -number(id),
+    };
+    // SAFETY: kill takes plain numbers and touches no memory of ours.
+    if unsafe { libc::kill(id, signal) } == 0 {
+        Ok(())
+    } else {
+        Err(std::io::Error::last_os_error())
     }
 }

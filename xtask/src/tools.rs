@@ -33,7 +33,33 @@ const GDB: Tool = Tool {
     what_for: "shows that reloaded code can be debugged",
 };
 
-pub const FOR_TESTS: &[Tool] = &[CC, NIM, VALGRIND, GDB];
+const BINUTILS: Tool = Tool {
+    program: "addr2line",
+    packages: &["binutils"],
+    what_for: "reads what was linked: GNU ld, readelf, addr2line",
+};
+const MOLD: Tool = Tool {
+    program: "mold",
+    packages: &["mold"],
+    what_for: "a linker that people use",
+};
+const CLANG: Tool = Tool {
+    program: "clang",
+    packages: &["clang"],
+    what_for: "drives linkers in its own way",
+};
+const GIT: Tool = Tool {
+    program: "git",
+    packages: &["git"],
+    what_for: "changes many sources at once",
+};
+const TMUX: Tool = Tool {
+    program: "tmux",
+    packages: &["tmux"],
+    what_for: "a terminal whose screen a test can read",
+};
+
+pub const FOR_TESTS: &[Tool] = &[CC, NIM, VALGRIND, GDB, BINUTILS, MOLD, CLANG, GIT, TMUX];
 pub const FOR_DEMO: &[Tool] = &[CC, NIM];
 
 /// Makes sure that all of `tools` are there: installs what is missing when that is possible (root on

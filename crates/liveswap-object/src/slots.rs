@@ -385,3 +385,93 @@ pub fn slot_size(machine: elf::Machine) -> u64 {
     };
     machine.slot.code.len() as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elf::Elf;
+
+    fn names() -> Vec<SlotName> {
+        ["f", "g", "f"]
+            .iter()
+            .map(|name| SlotName {
+                name: (*name).to_owned(),
+                body: format!("{name}.actual"),
+                visibility: elf::STV_HIDDEN,
+            })
+            .collect()
+    }
+
+    /// Code of the slots section and its relocations: (offset, kind, symbol, addend).
+    fn code(machine: elf::Machine) -> (Vec<u8>, Vec<(u64, u32, String, i64)>) {
+        let bytes = super::object(machine, &names()).unwrap();
+        let object = Elf::parse(&bytes).unwrap();
+        let section = object
+            .sections
+            .iter()
+            .position(|section| section.name == ".text.liveswap_slots")
+            .unwrap();
+        let relocations = object
+            .relocations(section)
+            .unwrap()
+            .iter()
+            .map(|rela| {
+                let name = object.symbols[rela.symbol].name.to_owned();
+                (rela.offset, rela.kind.0, name, rela.addend)
+            })
+            .collect();
+        (object.sections[section].data.to_vec(), relocations)
+    }
+
+    #[test]
+    fn slots_of_x86_64() {
+        let (code, relocations) = code(elf::EM_X86_64);
+        assert_eq!(code[..8], [0xff, 0x25, 0, 0, 0, 0, 0x66, 0x90]);
+        assert_eq!(code[8..16], code[..8]);
+        let word = |at, n: i64| (at, elf::R_X86_64_PC32.0, WORDS_SYMBOL.to_owned(), n * 8 - 4);
+        assert_eq!(relocations[..2], [word(2, 0), word(10, 1)]);
+        // Two slots and the call of the agent: a name that comes twice has one slot.
+        assert_eq!(code.len(), 16 + 13);
+        assert_eq!(
+            relocations[3],
+            (
+                16 + 9,
+                elf::R_X86_64_GOTPCREL.0,
+                START_SYMBOL.to_owned(),
+                -4
+            )
+        );
+    }
+
+    #[test]
+    fn slots_of_aarch64() {
+        let (code, relocations) = code(elf::EM_AARCH64);
+        // adrp x16, 0; ldr x16, [x16]; br x16; nop (assembled with GNU as)
+        assert_eq!(
+            code[..16],
+            [
+                0x10, 0, 0, 0x90, 0x10, 0x02, 0x40, 0xf9, 0, 0x02, 0x1f, 0xd6, 0x1f, 0x20, 0x03,
+                0xd5
+            ]
+        );
+        let words = WORDS_SYMBOL.to_owned();
+        assert_eq!(
+            relocations[..4],
+            [
+                (0, elf::R_AARCH64_ADR_PREL_PG_HI21.0, words.clone(), 0),
+                (4, elf::R_AARCH64_LDST64_ABS_LO12_NC.0, words.clone(), 0),
+                (16, elf::R_AARCH64_ADR_PREL_PG_HI21.0, words.clone(), 8),
+                (20, elf::R_AARCH64_LDST64_ABS_LO12_NC.0, words, 8),
+            ]
+        );
+        assert_eq!(
+            relocations[6],
+            (32 + 8, elf::R_AARCH64_JUMP26.0, START_SYMBOL.to_owned(), 0)
+        );
+    }
+
+    #[test]
+    fn other_machines_are_refused() {
+        assert!(super::object(elf::EM_386, &names()).is_err());
+    }
+}

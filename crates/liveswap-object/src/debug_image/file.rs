@@ -73,7 +73,7 @@ pub(super) fn write<'d, S>(
 }
 
 fn bits(flags: elf::SectionFlags) -> u64 {
-    flags.0.into()
+    flags.0
 }
 
 fn aligned(out: &mut Vec<u8>, align: usize) -> usize {

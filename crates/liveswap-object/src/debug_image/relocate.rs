@@ -46,7 +46,7 @@ impl DebugSections {
             let Some(kind) = KINDS.iter().position(|kind| *kind == section.name) else {
                 continue;
             };
-            if section.flags.0 & u64::from(elf::SHF_COMPRESSED.0) != 0 {
+            if section.flags.contains(elf::SHF_COMPRESSED) {
                 return Ok(None);
             }
             copied[n] = Some((kind, 0));

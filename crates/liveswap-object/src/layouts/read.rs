@@ -134,23 +134,25 @@ fn trait_object<'a>(graph: &Graph<'a>, number: usize) -> Option<(&'a str, u64)> 
 }
 
 fn field<'a>(graph: &Graph<'a>, names: &mut Names<'_, 'a>, raw: &RawMember<'a>) -> Member {
+    let number = graph.type_at(raw.target);
     Member {
         name: names.plain(raw.name),
         offset: raw.offset,
-        size: size_at(graph, raw.target, 0),
-        type_name: names.of_place(raw.target),
+        size: number.map_or(0, |number| size_of(graph, number, 0)),
+        type_name: match number {
+            Some(number) => names.of_type(number),
+            None => names.of_place(raw.target),
+        },
     }
 }
 
-fn size_at(graph: &Graph<'_>, place: usize, depth: u32) -> u64 {
-    let Some(number) = graph.type_at(place) else {
-        return 0;
-    };
+fn size_of(graph: &Graph<'_>, number: usize, depth: u32) -> u64 {
     let raw = &graph.types[number];
     match raw.tag {
         tag::ARRAY if depth < 16 => {
-            let element = size_at(graph, raw.target, depth + 1);
-            element.saturating_mul(raw.count.unwrap_or(0))
+            let element = graph.type_at(raw.target);
+            let size = element.map_or(0, |element| size_of(graph, element, depth + 1));
+            size.saturating_mul(raw.count.unwrap_or(0))
         }
         tag::POINTER => 8,
         _ => raw.size.unwrap_or(0),
@@ -209,7 +211,8 @@ fn variables<'a>(
                 Some(AddressAt::Table(offset)) => sections.addresses.map(|n| (n, offset)),
                 None => None,
             };
-            let size = size_at(graph, raw.target, 0);
+            let size = graph.type_at(raw.target);
+            let size = size.map_or(0, |table| size_of(graph, table, 0));
             let table = place.and_then(|(section, at)| functions.table(section, at, size));
             if let Some(table) = table {
                 let name = without_numbers(name).into_owned();

@@ -214,11 +214,13 @@ impl<'s> Walk<'s, '_> {
             abbreviations.skip(abbreviation, &mut self.cursor, self.encoding)?;
             return Ok(Frame::Skip);
         }
-        let entry = self.read(abbreviations.attributes(abbreviation))?;
+        // Most strings are names of parameters and functions, which nobody asks for.
+        let named = !matches!(abbreviation.tag, tag::FORMAL_PARAMETER | tag::SUBPROGRAM);
+        let entry = self.read(abbreviations.attributes(abbreviation), named)?;
         Ok(self.record(place, abbreviation.tag, &entry, parent))
     }
 
-    fn read(&mut self, attributes: &[Attribute]) -> Result<Entry<'s>, Error> {
+    fn read(&mut self, attributes: &[Attribute], named: bool) -> Result<Entry<'s>, Error> {
         let mut entry = Entry {
             name: "",
             linkage: "",
@@ -236,7 +238,7 @@ impl<'s> Walk<'s, '_> {
         for attribute in attributes {
             let value = self.encoding.read(attribute, &mut self.cursor)?;
             match attribute.at {
-                at::NAME => entry.name = self.text(value)?,
+                at::NAME if named => entry.name = self.text(value)?,
                 at::LINKAGE_NAME => entry.linkage = self.text(value)?,
                 at::TYPE => entry.target = self.place(value),
                 at::BYTE_SIZE => entry.size = number(value),

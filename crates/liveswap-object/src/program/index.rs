@@ -100,6 +100,7 @@ impl ObjectIndex {
                 && data.is_loaded()
                 && data.size > 0
                 && functions.in_section(section).is_none()
+                && !is_private_code(object, section)
             {
                 index
                     .other_code
@@ -128,4 +129,14 @@ fn calls(
         }
     }
     Ok(found)
+}
+
+/// Whether code belongs to the functions of its object that use it: it goes where they go.
+fn is_private_code(object: &Elf<'_>, section: Section) -> bool {
+    let mut symbols = object
+        .symbols
+        .iter()
+        .filter(|symbol| symbol.section == Some(section) && !symbol.is_section())
+        .peekable();
+    symbols.peek().is_some() && symbols.all(|symbol| symbol.is_local() && symbol.is_function())
 }

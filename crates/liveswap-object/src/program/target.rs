@@ -127,9 +127,22 @@ pub fn target<'a>(
         }
     }
     if object.sections[defined].is_code() {
-        return Target::Inside {
-            section: defined,
-            offset: symbol.value,
+        return if functions.in_section(defined).is_some() {
+            Target::Inside {
+                section: defined,
+                offset: symbol.value,
+            }
+        } else if symbol.is_local() {
+            // What the compiler makes in each object that needs it (`__rust_try`).
+            Target::Anonymous {
+                section: defined,
+                offset: symbol.value,
+            }
+        } else {
+            Target::Elsewhere {
+                name: symbol.name,
+                weak: false,
+            }
         };
     }
     match statics.in_section(defined) {

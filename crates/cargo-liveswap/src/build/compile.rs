@@ -1,0 +1,356 @@
+//! Compiles what source files make stale, by repeating recorded compilations.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::diagnostics::Colours;
+use super::plan::{self, Plan, State};
+use super::replay::{Finished, Job, Replay, ShowsMessages, Stopped, collected};
+use super::unit::{Objects, Stale, Unit};
+use super::versions::{Reader, Version, canonical};
+use super::{Build, at};
+use crate::interface;
+use crate::model::{BuildError, CancelToken, Change, Compiled, Diagnostic};
+
+impl Build {
+    /// Compiles what these changed files make stale, and gives out the objects that are new.
+    ///
+    /// Nothing is compiled for a file that contains what was compiled last.
+    ///
+    /// # Errors
+    /// If there is nothing to load afterwards. What was compiled before that is given out by the
+    /// next call that succeeds.
+    pub fn compile(
+        &mut self,
+        changed: &[PathBuf],
+        cancel: &CancelToken,
+    ) -> Result<Compiled, BuildError> {
+        let mut by_cargo = self.needs_cargo;
+        for path in changed {
+            let real = canonical(path);
+            match self.classify(path) {
+                Change::Cargo => by_cargo |= self.cargo_files.is_changed(&real),
+                Change::Source | Change::Irrelevant => {}
+            }
+            for unit in &self.units {
+                self.suspects.extend(unit.source(path, &real));
+            }
+        }
+        if by_cargo {
+            return self.rebuild(cancel);
+        }
+        let mut seen = Reader::default();
+        let states: Vec<State> = (0..self.units.len())
+            .map(|number| self.state(number, &mut seen))
+            .collect();
+        self.run(&states, seen, cancel)
+    }
+
+    /// Compiles the crates that were left out because nothing needed them at once.
+    ///
+    /// # Errors
+    /// As [`Build::compile`].
+    pub fn finish_deferred(&mut self, cancel: &CancelToken) -> Result<Compiled, BuildError> {
+        if self.needs_cargo {
+            return Ok(Compiled::default());
+        }
+        for unit in &mut self.units {
+            if unit.stale == Stale::Deferred {
+                unit.stale = Stale::Must;
+            }
+        }
+        let mut seen = Reader::default();
+        let states: Vec<State> = (0..self.units.len())
+            .map(|number| self.state(number, &mut seen))
+            .collect();
+        self.run(&states, seen, cancel)
+    }
+
+    /// Whether a unit's sources are what was compiled, and who can see the difference.
+    fn state(&self, number: usize, seen: &mut Reader) -> State {
+        let unit = &self.units[number];
+        let mut state = State {
+            changed: false,
+            visible: false,
+            stale: unit.stale,
+        };
+        for path in &self.suspects {
+            let Some(known) = unit.sources.get(path) else {
+                continue;
+            };
+            let now = seen.read(path);
+            if known.as_ref().is_some_and(|known| known.same_as(&now)) {
+                continue;
+            }
+            state.changed = true;
+            state.visible |= !unit.is_program() && is_visible(unit, known.as_ref(), &now);
+        }
+        state
+    }
+
+    fn run(
+        &mut self,
+        states: &[State],
+        mut seen: Reader,
+        cancel: &CancelToken,
+    ) -> Result<Compiled, BuildError> {
+        let begun = Instant::now();
+        let started = SystemTime::now();
+        let plan = plan::plan(states, &self.reach);
+        let numbers: Vec<usize> = (0..self.units.len())
+            .filter(|&number| plan.compile[number])
+            .collect();
+        let mut runs = Vec::new();
+        let failure = if numbers.is_empty() {
+            None
+        } else {
+            let Ran {
+                finished,
+                objects,
+                shown,
+                stopped,
+            } = self.replay(&numbers, cancel);
+            let mut failure = stopped;
+            self.failed.clear();
+            let mut succeeded = vec![false; self.units.len()];
+            for (&number, finished) in numbers.iter().zip(&finished) {
+                succeeded[number] = finished.success;
+                if finished.begun {
+                    self.units[number].shown.clear();
+                }
+            }
+            for (job, hash) in shown {
+                self.units[numbers[job]].shown.insert(hash);
+            }
+            for ((&number, finished), objects) in numbers.iter().zip(finished).zip(objects) {
+                let name = self.units[number].record.crate_name.clone();
+                if finished.begun {
+                    runs.push((name, finished.elapsed));
+                }
+                match objects {
+                    Some(Ok(objects)) if finished.success => {
+                        if let Err(error) = self.take_in(number, objects, &mut seen, started) {
+                            failure = Some(error);
+                        }
+                    }
+                    Some(Err(error)) if finished.success => {
+                        failure = Some(BuildError::Failed(error));
+                    }
+                    _ => {
+                        let is_needed = (0..states.len()).any(|other| {
+                            self.reach[number][other] && states[other].visible && succeeded[other]
+                        });
+                        if is_needed {
+                            self.units[number].stale = Stale::Must;
+                        }
+                        if finished.begun {
+                            self.failed.push(number);
+                        }
+                        note_errors(&mut failure, finished);
+                    }
+                }
+            }
+            failure
+        };
+        self.leave_out(&plan);
+        self.forget_suspects(&mut seen);
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        Ok(self.hand_out(begun.elapsed(), runs))
+    }
+
+    /// Marks what depends on what was compiled and was not compiled itself.
+    fn leave_out(&mut self, plan: &Plan) {
+        for (unit, &stale) in self.units.iter_mut().zip(&plan.stale) {
+            unit.stale = unit.stale.max(stale);
+        }
+    }
+
+    /// Repeats the compilations of these units and reads their objects.
+    fn replay(&self, numbers: &[usize], cancel: &CancelToken) -> Ran {
+        let jobs: Vec<Job<'_>> = numbers
+            .iter()
+            .map(|&number| Job {
+                record: &self.units[number].record,
+                after: (0..numbers.len())
+                    .filter(|&other| self.reach[number][numbers[other]])
+                    .collect(),
+            })
+            .collect();
+        let show = Show {
+            units: numbers.iter().map(|&number| &self.units[number]).collect(),
+            colours: self.colours,
+            shown: RefCell::default(),
+        };
+        let replay = Replay {
+            stage: &self.stage,
+            collect: self.collect_dir(),
+            show: &show,
+        };
+        let mut objects: Vec<Option<Result<Objects, String>>> =
+            numbers.iter().map(|_| None).collect();
+        let mut buffer = Vec::new();
+        let result = replay.run(&jobs, cancel, &mut |job, finished| {
+            if finished.success {
+                let unit = &self.units[numbers[job]];
+                objects[job] = Some(read_objects(unit, &replay.collect, &mut buffer));
+            }
+        });
+        let shown = show.shown.into_inner();
+        match result {
+            Ok(finished) => Ran {
+                finished,
+                objects,
+                shown,
+                stopped: None,
+            },
+            Err(reason) => {
+                let error = match reason {
+                    Stopped::Cancelled => BuildError::Cancelled,
+                    Stopped::Failed(message) => BuildError::Failed(message),
+                };
+                // Those that came to their end are compiled, the others are not.
+                let finished = objects
+                    .iter()
+                    .map(|objects| Finished {
+                        success: objects.is_some(),
+                        ..Finished::default()
+                    })
+                    .collect();
+                Ran {
+                    finished,
+                    objects,
+                    shown,
+                    stopped: Some(error),
+                }
+            }
+        }
+    }
+
+    /// The folder in which objects of programs are collected.
+    pub(super) fn collect_dir(&self) -> PathBuf {
+        self.stage.root().join("collect")
+    }
+
+    /// Takes in what a compilation of a unit made.
+    pub(super) fn take_in(
+        &mut self,
+        number: usize,
+        objects: Objects,
+        seen: &mut Reader,
+        started: SystemTime,
+    ) -> Result<(), BuildError> {
+        let unit = &mut self.units[number];
+        unit.compiled(objects);
+        unit.stale = Stale::No;
+        unit.read_sources(seen, started)
+            .map_err(|error| at(&unit.record.dep_info(), &error))
+    }
+
+    /// Takes files off the list of suspects that are what all units were compiled from.
+    pub(super) fn forget_suspects(&mut self, seen: &mut Reader) {
+        let units = &self.units;
+        self.suspects.retain(|path| {
+            let now = seen.read(path);
+            units
+                .iter()
+                .filter_map(|unit| unit.sources.get(path))
+                .any(|known| !known.as_ref().is_some_and(|known| known.same_as(&now)))
+        });
+    }
+
+    /// What the engine has not got yet.
+    pub(super) fn hand_out(
+        &mut self,
+        elapsed: Duration,
+        rustc_runs: Vec<(String, Duration)>,
+    ) -> Compiled {
+        Compiled {
+            crates: self.units.iter_mut().filter_map(Unit::hand_out).collect(),
+            elapsed,
+            rustc_runs,
+            new_archives: Vec::new(),
+            pending: Vec::new(),
+            deferred: self.units.iter().any(|unit| unit.stale == Stale::Deferred),
+        }
+    }
+}
+
+/// What repeated compilations led to.
+struct Ran {
+    finished: Vec<Finished>,
+    objects: Vec<Option<Result<Objects, String>>>,
+    /// Job and hash of each message.
+    shown: HashSet<(usize, u128)>,
+    stopped: Option<BuildError>,
+}
+
+/// The objects that a compilation of a unit made.
+pub(super) fn read_objects(
+    unit: &Unit,
+    collect: &Path,
+    buffer: &mut Vec<u8>,
+) -> Result<Objects, String> {
+    if unit.is_program() {
+        let folder = collected(collect, &unit.record);
+        let objects = unit.collected_objects(&folder, buffer);
+        let _ = fs::remove_dir_all(folder);
+        objects
+    } else {
+        unit.library_objects(buffer)
+    }
+}
+
+/// Whether other crates can see the difference between two versions of a source file.
+fn is_visible(unit: &Unit, old: Option<&Version>, new: &Version) -> bool {
+    let (Some(old), Some(new)) = (old.and_then(|old| old.text.as_ref()), new.text.as_ref()) else {
+        return true;
+    };
+    match interface::unchanged(old, new, unit.record.opt_level == "0") {
+        Ok(()) => false,
+        Err(why) => {
+            tracing::debug!(krate = unit.record.crate_name, %why, "dependents are compiled");
+            true
+        }
+    }
+}
+
+/// Makes a failed compilation the reason, unless there is another already.
+fn note_errors(failure: &mut Option<BuildError>, finished: Finished) {
+    if !finished.begun {
+        return;
+    }
+    match failure {
+        None => {
+            *failure = Some(BuildError::Compile {
+                diagnostics: finished.diagnostics,
+            });
+        }
+        Some(BuildError::Compile { diagnostics }) => diagnostics.extend(finished.diagnostics),
+        Some(_) => {}
+    }
+}
+
+/// Shows messages, but a warning only if the last compilation of the crate did not give the same.
+#[derive(Debug)]
+struct Show<'a> {
+    units: Vec<&'a Unit>,
+    colours: Colours,
+    shown: RefCell<HashSet<(usize, u128)>>,
+}
+
+impl ShowsMessages for Show<'_> {
+    fn show(&self, job: usize, diagnostic: &Diagnostic) {
+        let hash = xxh3_128(diagnostic.rendered.as_bytes());
+        self.shown.borrow_mut().insert((job, hash));
+        if diagnostic.level != "warning" || !self.units[job].shown.contains(&hash) {
+            self.colours.show(&diagnostic.rendered);
+        }
+    }
+}

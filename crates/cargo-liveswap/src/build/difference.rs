@@ -1,0 +1,217 @@
+//! What cargo built that a running program cannot become.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::program::Graph;
+use crate::stage::manifest::Inputs;
+use crate::stage::record::Record;
+
+/// Why a program of the old graph has to be started anew to become one of the new, if so.
+pub fn of_graphs(old: &Graph, new: &Graph) -> Option<String> {
+    let live = new.live.iter().find_map(|(record, _)| {
+        let before = old
+            .live
+            .iter()
+            .map(|(before, _)| before)
+            .find(|before| is_same_crate(before, record))?;
+        of_live(before, record)
+    });
+    live.or_else(|| new.foreign.values().find_map(|record| of_foreign(record, old, new)))
+}
+
+fn is_same_crate(one: &Record, other: &Record) -> bool {
+    one.manifest_dir == other.manifest_dir
+        && one.crate_name == other.crate_name
+        && one.crate_types == other.crate_types
+}
+
+fn of_live(old: &Record, new: &Record) -> Option<String> {
+    let name = &new.crate_name;
+    if old.features != new.features {
+        return Some(format!(
+            "the features of `{name}` changed ({})",
+            changes(&old.features, &new.features)
+        ));
+    }
+    if old.code_options != new.code_options {
+        return Some(format!(
+            "the compiler options of `{name}` changed ({})",
+            changes(&old.code_options, &new.code_options)
+        ));
+    }
+    (old.unit != new.unit).then(|| format!("the profile of `{name}` changed"))
+}
+
+/// `+ what is new, - what is gone`
+fn changes(old: &[String], new: &[String]) -> String {
+    let old: BTreeSet<&String> = old.iter().collect();
+    let new: BTreeSet<&String> = new.iter().collect();
+    let gone = old.difference(&new).map(|item| format!("- {item}"));
+    let added = new.difference(&old).map(|item| format!("+ {item}"));
+    let all: Vec<String> = gone.chain(added).collect();
+    if all.is_empty() {
+        "their order".to_owned()
+    } else {
+        all.join(", ")
+    }
+}
+
+fn of_foreign(record: &Record, old: &Graph, new: &Graph) -> Option<String> {
+    if let Some(before) = old.foreign.get(&record.stem) {
+        return (before.run != record.run)
+            .then(|| format!("the dependency `{}` was built anew", record.package));
+    }
+    // Another version beside the one that stays is an addition.
+    let replaced = old.foreign.values().find(|before| {
+        before.package == record.package
+            && before.crate_name == record.crate_name
+            && !new.foreign.contains_key(&before.stem)
+    })?;
+    Some(if replaced.version == record.version {
+        format!(
+            "the features or the profile of the dependency `{}` changed",
+            record.package
+        )
+    } else {
+        format!(
+            "the dependency `{}` changed from version {} to {}",
+            record.package, replaced.version, record.version
+        )
+    })
+}
+
+/// Why a program that is linked with the old inputs cannot become one that is linked with the new.
+pub fn of_inputs(old: &Inputs, new: &Inputs, target_dir: &Path) -> Option<String> {
+    // The crates that come with the compiler.
+    let of_compiler = |inputs: &Inputs| -> BTreeSet<_> {
+        inputs
+            .archives
+            .iter()
+            .filter(|path| !path.path().starts_with(target_dir))
+            .cloned()
+            .collect()
+    };
+    if of_compiler(old) != of_compiler(new) {
+        return Some("the standard library changed".to_owned());
+    }
+    let known: BTreeSet<_> = old.libraries.iter().collect();
+    if let Some(added) = new.libraries.iter().find(|name| !known.contains(name)) {
+        return Some(format!(
+            "the program needs another native library: {}",
+            added.0.to_string_lossy()
+        ));
+    }
+    let changed = new.made.iter().find(|made| !old.made.contains(made))?;
+    let name = changed.0.path().file_name().unwrap_or_default();
+    Some(format!(
+        "the native library {} changed",
+        name.to_string_lossy()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::stage::record::Kind;
+
+    fn record(name: &str, version: &str, stem: &str, kind: Kind) -> Record {
+        Record {
+            kind,
+            unit: name.to_owned(),
+            stem: stem.to_owned(),
+            crate_name: name.to_owned(),
+            crate_types: vec!["lib".to_owned()],
+            package: name.to_owned(),
+            version: version.to_owned(),
+            manifest_dir: name.into(),
+            out_dir: "/t".into(),
+            opt_level: "0".to_owned(),
+            features: Vec::new(),
+            code_options: Vec::new(),
+            externs: Vec::new(),
+            build_out_dir: None,
+            run: "1".to_owned(),
+            command: None,
+        }
+    }
+
+    fn graph(live: &[Record], foreign: &[Record]) -> Graph {
+        Graph {
+            live: live
+                .iter()
+                .map(|record| (record.clone(), SystemTime::UNIX_EPOCH))
+                .collect(),
+            foreign: foreign
+                .iter()
+                .map(|record| (record.stem.clone(), record.clone()))
+                .collect(),
+            ..Graph::default()
+        }
+    }
+
+    #[test]
+    fn a_new_dependency_is_no_reason() {
+        let app = record("app", "1", "app-1", Kind::Live);
+        let app_later = record("app", "1", "app-2", Kind::Live);
+        let old = graph(&[app], &[record("serde", "1.0.1", "serde-1", Kind::Foreign)]);
+        let mut new = graph(
+            &[app_later],
+            &[
+                record("serde", "1.0.1", "serde-1", Kind::Foreign),
+                record("serde", "2.0.0", "serde-2", Kind::Foreign),
+                record("itoa", "1.0.0", "itoa-1", Kind::Foreign),
+            ],
+        );
+        assert_eq!(of_graphs(&old, &new), None);
+        new.foreign.remove("serde-1");
+        assert_eq!(
+            of_graphs(&old, &new).unwrap(),
+            "the dependency `serde` changed from version 1.0.1 to 2.0.0"
+        );
+    }
+
+    #[test]
+    fn features_and_options_are_reasons() {
+        let old = record("app", "1", "app-1", Kind::Live);
+        let mut new = old.clone();
+        new.features.push("fast".to_owned());
+        assert_eq!(
+            of_graphs(&graph(&[old.clone()], &[]), &graph(&[new], &[])).unwrap(),
+            "the features of `app` changed (+ fast)"
+        );
+        let mut new = old.clone();
+        new.code_options.push("-C opt-level=1".to_owned());
+        assert!(
+            of_graphs(&graph(&[old], &[]), &graph(&[new], &[]))
+                .unwrap()
+                .contains("+ -C opt-level=1")
+        );
+    }
+
+    #[test]
+    fn native_libraries_are_reasons() {
+        let old = Inputs {
+            libraries: vec!["-lc".into()],
+            archives: vec!["/std/libstd-1.rlib".into(), "/t/liba-1.rlib".into()],
+            ..Inputs::default()
+        };
+        let mut new = old.clone();
+        new.archives.push("/t/libb-1.rlib".into());
+        new.libraries.push("-lc".into());
+        assert_eq!(of_inputs(&old, &new, Path::new("/t")), None);
+        new.libraries.push("-lz".into());
+        assert!(
+            of_inputs(&old, &new, Path::new("/t"))
+                .unwrap()
+                .contains("-lz")
+        );
+        new.archives[0] = "/std/libstd-2.rlib".into();
+        assert_eq!(
+            of_inputs(&old, &new, Path::new("/t")).unwrap(),
+            "the standard library changed"
+        );
+    }
+}

@@ -1,0 +1,317 @@
+//! Builds the program and keeps it up to date: cargo for the first time, recorded compilations after.
+//!
+//! Start reading at [`Build`]. It knows what is stale and how to compile it; it does not know the
+//! process ([`crate::session`] does) nor what a change of an object means (the engine does).
+
+mod agent_library;
+mod cargo;
+mod cargo_files;
+mod compile;
+mod config;
+mod dep_info;
+pub mod diagnostics;
+mod difference;
+mod plan;
+mod program;
+mod project;
+mod rebuild;
+mod replay;
+mod setup;
+mod unit;
+mod versions;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::env;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use cargo::{Cargo, Ready};
+use cargo_files::CargoFiles;
+use config::Config;
+use diagnostics::Colours;
+use program::{Graph, Records};
+use project::Project;
+use unit::Unit;
+use versions::{Reader, canonical};
+
+use crate::model::{BuildError, Change, Launch, Linked, LinkedCrate, RunOptions};
+use crate::stage::layout::Stage;
+use crate::stage::manifest::{Inputs, Manifest};
+
+/// The build side of a session.
+#[derive(Debug)]
+pub struct Build {
+    project: Project,
+    target_dir: PathBuf,
+    stage: Stage,
+    cargo: Cargo,
+    colours: Colours,
+    /// The live crates of the program, dependencies first.
+    units: Vec<Unit>,
+    /// For each unit those that it depends on, however indirectly.
+    reach: Vec<Vec<bool>>,
+    graph: Graph,
+    cargo_files: CargoFiles,
+    /// The program that cargo built.
+    exe: PathBuf,
+    /// What it is linked with.
+    inputs: Inputs,
+    /// Source files that are not what was compiled.
+    suspects: BTreeSet<PathBuf>,
+    /// Units whose last compilation failed.
+    failed: Vec<usize>,
+    /// Whether cargo has to be asked before anything is compiled.
+    needs_cargo: bool,
+    /// Held as long as the session lasts.
+    _lock: File,
+}
+
+impl Build {
+    /// Finds the project and prepares a target folder for the session.
+    ///
+    /// # Errors
+    /// If cargo does not find the project, or the folder cannot be prepared.
+    pub fn prepare(options: &RunOptions) -> Result<Build, BuildError> {
+        let project = Project::of(options)?;
+        let (target_dir, lock) = project.own_target_dir()?;
+        let stage = setup::stage(&target_dir, &project)?;
+        let host = config::host(project.cargo.as_os_str())
+            .ok_or_else(|| BuildError::Failed("cargo -vV does not name the host".to_owned()))?;
+        let cwd = env::current_dir()
+            .map_err(|error| BuildError::Failed(format!("the working folder: {error}")))?;
+        let config = Config::read(&project.cargo_args, &cwd, &host);
+        Ok(Build {
+            cargo: Cargo::new(&project, options, &config, &stage, &target_dir),
+            colours: Colours::of(&project.cargo_args),
+            project,
+            target_dir,
+            stage,
+            units: Vec::new(),
+            reach: Vec::new(),
+            graph: Graph::default(),
+            cargo_files: CargoFiles::default(),
+            exe: PathBuf::new(),
+            inputs: Inputs::default(),
+            suspects: BTreeSet::new(),
+            failed: Vec::new(),
+            needs_cargo: false,
+            _lock: lock,
+        })
+    }
+
+    /// The session's own target folder.
+    pub fn target_dir(&self) -> &Path {
+        &self.target_dir
+    }
+
+    /// Builds as `cargo run` does. Cargo's messages go to stderr.
+    ///
+    /// # Errors
+    /// [`BuildError::Cargo`] if cargo fails.
+    pub fn first(&mut self) -> Result<(Launch, Linked), BuildError> {
+        let mut ready = self.cargo.build()?;
+        let (records, manifest) = match self.linked(&ready)? {
+            (_, stem, None) => {
+                // Cargo took the executable for fresh, but what belongs to it is gone.
+                let output = stem.output();
+                setup::remove(&output).map_err(|error| at(&output, &error))?;
+                ready = self.cargo.build()?;
+                let (records, _, manifest) = self.linked(&ready)?;
+                (records, manifest)
+            }
+            (records, _, manifest) => (records, manifest),
+        };
+        let manifest = manifest.ok_or_else(|| {
+            BuildError::Failed("the program was linked without liveswap's link stage".to_owned())
+        })?;
+        let program = records
+            .program(&ready.exe)
+            .map(|record| record.stem.clone())
+            .unwrap_or_default();
+        self.take_over(&records, &program, &manifest)?;
+        self.exe = ready.exe;
+        self.inputs = manifest.inputs.clone();
+        let linked = linked(manifest, self.stage.link(&program));
+        Ok((ready.launch, linked))
+    }
+
+    /// The record and the manifest of the program that cargo built; no manifest if it does not fit.
+    fn linked(
+        &self,
+        ready: &Ready,
+    ) -> Result<(Records, crate::stage::record::Record, Option<Manifest>), BuildError> {
+        let units = self.stage.units();
+        let records = Records::read(&self.stage).map_err(|error| at(&units, &error))?;
+        let program = records.program(&ready.exe).cloned().ok_or_else(|| {
+            BuildError::Failed(format!(
+                "{} is not a program of this workspace",
+                ready.exe.display()
+            ))
+        })?;
+        let manifest = Manifest::read(&self.stage.link(&program.stem))
+            .ok()
+            .filter(Manifest::is_true);
+        Ok((records, program, manifest))
+    }
+
+    fn take_over(
+        &mut self,
+        records: &Records,
+        program: &str,
+        manifest: &Manifest,
+    ) -> Result<(), BuildError> {
+        let graph = records.graph(program);
+        let mut linked: HashMap<&str, _> = manifest
+            .crates
+            .iter()
+            .map(|krate| (krate.unit.as_str(), krate))
+            .collect();
+        let mut units = Vec::new();
+        for (record, time) in &graph.live {
+            let (hashes, native) = match linked.remove(record.unit.as_str()) {
+                Some(krate) => (
+                    krate
+                        .objects
+                        .iter()
+                        .map(|object| (object.cgu.clone(), object.hash.0))
+                        .collect(),
+                    krate.native.0,
+                ),
+                None => (BTreeMap::new(), 0),
+            };
+            units.push(Unit::new(record.clone(), *time, hashes, native));
+        }
+        self.units = units;
+        self.set_graph(graph)
+    }
+
+    /// Puts the program's graph in the place of the last one; the units are there already.
+    fn set_graph(&mut self, graph: Graph) -> Result<(), BuildError> {
+        let mut seen = Reader::default();
+        for (unit, dependencies) in self.units.iter_mut().zip(&graph.dependencies) {
+            unit.dependencies.clone_from(dependencies);
+            let started = unit.recorded_at;
+            unit.read_sources(&mut seen, started)
+                .map_err(|error| at(&unit.record.dep_info(), &error))?;
+        }
+        self.reach = graph.reach();
+        self.cargo_files = CargoFiles::of(&graph, &self.project, &self.target_dir);
+        self.graph = graph;
+        Ok(())
+    }
+
+    /// The files that the program was compiled from, and those that cargo reads.
+    pub fn sources(&self) -> Vec<PathBuf> {
+        let mut files: BTreeSet<PathBuf> = BTreeSet::new();
+        for unit in &self.units {
+            files.extend(unit.sources.keys().cloned());
+            files.extend(unit.aliases.keys().cloned());
+        }
+        files.extend(self.cargo_files.paths().map(Path::to_owned));
+        files.into_iter().collect()
+    }
+
+    /// Source files that were written while cargo compiled them, so that it may have seen the one or
+    /// the other: they should be treated as changed.
+    pub fn uncertain_sources(&self) -> Vec<PathBuf> {
+        let mut files: BTreeSet<PathBuf> = BTreeSet::new();
+        for unit in &self.units {
+            files.extend(
+                unit.sources
+                    .iter()
+                    .filter(|(_, version)| version.is_none())
+                    .map(|(path, _)| path.clone()),
+            );
+        }
+        files.into_iter().collect()
+    }
+
+    /// Folders in which files of the build are or may appear: packages and the workspace's root.
+    pub fn watch_roots(&self) -> Vec<PathBuf> {
+        let mut roots: BTreeSet<PathBuf> = self
+            .units
+            .iter()
+            .map(|unit| unit.record.manifest_dir.path().to_owned())
+            .collect();
+        roots.extend(
+            self.graph
+                .helpers
+                .iter()
+                .filter(|record| record.kind != crate::stage::record::Kind::Foreign)
+                .map(|record| record.manifest_dir.path().to_owned()),
+        );
+        roots.insert(self.project.workspace_root.clone());
+        roots.into_iter().collect()
+    }
+
+    /// What a changed path means. It does not look whether the contents changed:
+    /// [`Build::compile`] does.
+    pub fn classify(&self, path: &Path) -> Change {
+        let real = canonical(path);
+        if real.starts_with(&self.target_dir) {
+            return Change::Irrelevant;
+        }
+        if self.cargo_files.concerns(&real) {
+            return Change::Cargo;
+        }
+        let of_units: Vec<usize> = (0..self.units.len())
+            .filter(|&number| self.units[number].source(path, &real).is_some())
+            .collect();
+        if !of_units.is_empty() {
+            let by_cargo = of_units
+                .iter()
+                .any(|number| self.graph.used_by_foreign.contains(number));
+            return if by_cargo { Change::Cargo } else { Change::Source };
+        }
+        let may_mend = self.failed.iter().any(|&number| {
+            let package = canonical(self.units[number].record.manifest_dir.path());
+            real.starts_with(&package) && cargo_files::is_ordinary(&real, &package)
+        });
+        if may_mend {
+            return Change::Source;
+        }
+        if self.cargo_files.may_concern(&real) {
+            return Change::Cargo;
+        }
+        Change::Irrelevant
+    }
+}
+
+/// What a session and an engine have to know of a linked program.
+fn linked(manifest: Manifest, link_dir: PathBuf) -> Linked {
+    let paths = |texts: Vec<crate::stage::text::Text>| -> Vec<PathBuf> {
+        texts.into_iter().map(|text| text.0.into()).collect()
+    };
+    Linked {
+        exe: manifest.exe.0.into(),
+        link_dir,
+        crates: manifest
+            .crates
+            .into_iter()
+            .map(|krate| LinkedCrate {
+                name: krate.name,
+                unit: krate.unit,
+                objects: krate
+                    .objects
+                    .into_iter()
+                    .map(|object| (object.cgu, object.path.0.into()))
+                    .collect(),
+                opt_level: krate.opt_level,
+            })
+            .collect(),
+        archives: paths(manifest.inputs.archives),
+        objects: paths(manifest.inputs.objects),
+        libraries: manifest
+            .inputs
+            .libraries
+            .iter()
+            .map(|library| library.0.to_string_lossy().into_owned())
+            .collect(),
+        missing: manifest.missing,
+        obstacle: manifest.obstacle,
+    }
+}
+
+fn at(path: &Path, error: &std::io::Error) -> BuildError {
+    BuildError::Failed(format!("{}: {error}", path.display()))
+}

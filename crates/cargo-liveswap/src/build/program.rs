@@ -1,0 +1,297 @@
+//! The crates of a program, found by following the records from the executable.
+
+use std::collections::{BTreeMap, HashMap};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+use std::{fs, io};
+
+use crate::stage::layout::Stage;
+use crate::stage::record::{Kind, Record};
+
+/// All records of the stage, by stem.
+#[derive(Debug, Default)]
+pub struct Records(HashMap<String, (Record, SystemTime)>);
+
+/// The crates that a program is made of.
+#[derive(Debug, Default)]
+pub struct Graph {
+    /// Live crates, dependencies first; the last one is the program. With the time of the record.
+    pub live: Vec<(Record, SystemTime)>,
+    /// For each live crate the numbers of those that it uses directly.
+    pub dependencies: Vec<Vec<usize>>,
+    /// Crates of others, by stem.
+    pub foreign: BTreeMap<String, Record>,
+    /// Live crates that a crate of others uses: cargo has to compile them.
+    pub used_by_foreign: Vec<usize>,
+    /// What is compiled to compile these: proc macros, build scripts and what they use.
+    pub helpers: Vec<Record>,
+}
+
+impl Records {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn read(stage: &Stage) -> io::Result<Records> {
+        let records = Record::read_all(stage)?;
+        Ok(Records(
+            records
+                .into_iter()
+                .map(|(record, time)| (record.stem.clone(), (record, time)))
+                .collect(),
+        ))
+    }
+
+    /// The record with this stem.
+    pub fn get(&self, stem: &str) -> Option<&Record> {
+        self.0.get(stem).map(|(record, _)| record)
+    }
+
+    /// The program that cargo put at `exe`: the same file, or the newest one of that name.
+    pub fn program(&self, exe: &Path) -> Option<&Record> {
+        let name = exe.file_name()?.to_str()?.replace('-', "_");
+        let identity = |path: &Path| {
+            let metadata = fs::metadata(path).ok()?;
+            Some((metadata.dev(), metadata.ino()))
+        };
+        let wanted = identity(exe);
+        let mut candidates: Vec<&(Record, SystemTime)> = self
+            .0
+            .values()
+            .filter(|(record, _)| {
+                record.kind == Kind::Live && record.is_program() && record.crate_name == name
+            })
+            .collect();
+        candidates.sort_unstable_by_key(|(_, time)| *time);
+        candidates
+            .iter()
+            .find(|(record, _)| wanted.is_some() && identity(&record.output()) == wanted)
+            .or(candidates.last())
+            .map(|(record, _)| record)
+    }
+
+    /// The same after a run of cargo that did not link: what it compiled is not at `exe`.
+    pub fn program_of_run(&self, exe: &Path, run: &str) -> Option<&Record> {
+        let name = exe.file_name()?.to_str()?.replace('-', "_");
+        self.0
+            .values()
+            .map(|(record, _)| record)
+            .find(|record| {
+                record.kind == Kind::Live
+                    && record.is_program()
+                    && record.crate_name == name
+                    && record.run == run
+            })
+            .or_else(|| self.program(exe))
+    }
+
+    /// What the program with this stem is made of.
+    pub fn graph(&self, program: &str) -> Graph {
+        let mut walk = Walk {
+            records: self,
+            graph: Graph::default(),
+            numbers: HashMap::new(),
+            helpers: BTreeMap::new(),
+        };
+        walk.in_program(program, false);
+        let mut graph = walk.graph;
+        graph.helpers = walk.helpers.into_values().collect();
+        graph
+    }
+}
+
+struct Walk<'a> {
+    records: &'a Records,
+    graph: Graph,
+    /// Of crates in the program: the live crates by which one depends on it (itself, if it is live).
+    numbers: HashMap<String, Vec<usize>>,
+    helpers: BTreeMap<String, Record>,
+}
+
+impl Walk<'_> {
+    /// Enters a crate that is part of the program; returns the live crates that stand for it.
+    fn in_program(&mut self, stem: &str, by_foreign: bool) -> Vec<usize> {
+        if let Some(numbers) = self.numbers.get(stem) {
+            let numbers = numbers.clone();
+            if by_foreign {
+                self.note_foreign(&numbers);
+            }
+            return numbers;
+        }
+        let Some((record, time)) = self.records.0.get(stem) else {
+            return Vec::new();
+        };
+        if record.crate_types.iter().any(|kind| kind == "proc-macro") {
+            self.helper(stem);
+            self.numbers.insert(stem.to_owned(), Vec::new());
+            return Vec::new();
+        }
+        self.build_scripts(record);
+        let is_live = record.kind == Kind::Live;
+        let mut below: Vec<usize> = Vec::new();
+        for used in record.extern_stems() {
+            below.extend(self.in_program(&used, !is_live));
+        }
+        below.sort_unstable();
+        below.dedup();
+        let numbers = if is_live {
+            self.graph.live.push((record.clone(), *time));
+            self.graph.dependencies.push(below);
+            let number = self.graph.live.len() - 1;
+            if by_foreign {
+                self.note_foreign(&[number]);
+            }
+            vec![number]
+        } else {
+            self.graph.foreign.insert(stem.to_owned(), record.clone());
+            below
+        };
+        self.numbers.insert(stem.to_owned(), numbers.clone());
+        numbers
+    }
+
+    fn note_foreign(&mut self, numbers: &[usize]) {
+        self.graph.used_by_foreign.extend(numbers);
+        self.graph.used_by_foreign.sort_unstable();
+        self.graph.used_by_foreign.dedup();
+    }
+
+    /// Enters what runs during the build.
+    fn helper(&mut self, stem: &str) {
+        if self.helpers.contains_key(stem) {
+            return;
+        }
+        let Some(record) = self.records.get(stem) else {
+            return;
+        };
+        self.helpers.insert(stem.to_owned(), record.clone());
+        self.build_scripts(record);
+        for used in record.extern_stems() {
+            self.helper(&used);
+        }
+    }
+
+    /// The build scripts of a crate's package.
+    fn build_scripts(&mut self, record: &Record) {
+        if record.build_out_dir.is_none() {
+            return;
+        }
+        let scripts: Vec<String> = self
+            .records
+            .0
+            .values()
+            .filter(|(script, _)| {
+                script.crate_name.starts_with("build_script_")
+                    && script.manifest_dir == record.manifest_dir
+            })
+            .map(|(script, _)| script.stem.clone())
+            .collect();
+        for script in scripts {
+            if !self.helpers.contains_key(&script) {
+                self.helper(&script);
+            }
+        }
+    }
+}
+
+impl Graph {
+    /// For each live crate those that it depends on, however indirectly.
+    pub fn reach(&self) -> Vec<Vec<bool>> {
+        let mut reach: Vec<Vec<bool>> = Vec::new();
+        for direct in &self.dependencies {
+            let mut row = vec![false; self.live.len()];
+            for &number in direct {
+                row[number] = true;
+                for (below, reached) in reach[number].iter().enumerate() {
+                    row[below] |= reached;
+                }
+            }
+            reach.push(row);
+        }
+        reach
+    }
+
+    /// The outputs of build scripts: what they printed, with the package's folder.
+    pub fn script_outputs(&self) -> Vec<(PathBuf, PathBuf)> {
+        let records = self
+            .live
+            .iter()
+            .map(|(record, _)| record)
+            .chain(&self.helpers)
+            .chain(self.foreign.values());
+        let mut outputs: Vec<(PathBuf, PathBuf)> = records
+            .filter(|record| record.kind != Kind::Foreign)
+            .filter_map(|record| {
+                let output = record.build_out_dir.as_ref()?.path().parent()?.join("output");
+                Some((output, record.manifest_dir.path().to_owned()))
+            })
+            .collect();
+        outputs.sort_unstable();
+        outputs.dedup();
+        outputs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stage::text::Text;
+
+    fn record(stem: &str, kind: Kind, types: &str, externs: &[&str]) -> (Record, SystemTime) {
+        let record = Record {
+            kind,
+            unit: stem.to_owned(),
+            stem: stem.to_owned(),
+            crate_name: stem.split('-').next().unwrap().to_owned(),
+            crate_types: vec![types.to_owned()],
+            package: stem.to_owned(),
+            version: "1".to_owned(),
+            manifest_dir: stem.into(),
+            out_dir: "/t".into(),
+            opt_level: "0".to_owned(),
+            features: Vec::new(),
+            code_options: Vec::new(),
+            externs: externs
+                .iter()
+                .map(|stem| Text::from(format!("/t/lib{stem}.rlib").as_str()))
+                .collect(),
+            build_out_dir: None,
+            run: String::new(),
+            command: None,
+        };
+        (record, SystemTime::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn dependencies_come_first_and_others_are_left_out() {
+        let records = [
+            record("app-1", Kind::Live, "bin", &["mid-1", "serde-1", "pm-1"]),
+            record("mid-1", Kind::Live, "lib", &["leaf-1"]),
+            record("leaf-1", Kind::Live, "lib", &[]),
+            record("serde-1", Kind::Foreign, "lib", &["patched-1"]),
+            record("patched-1", Kind::Live, "lib", &[]),
+            record("pm-1", Kind::Helper, "proc-macro", &["syn-1"]),
+            record("syn-1", Kind::Foreign, "lib", &[]),
+            record("old-1", Kind::Live, "lib", &[]),
+        ];
+        let records = Records(
+            records
+                .into_iter()
+                .map(|entry| (entry.0.stem.clone(), entry))
+                .collect(),
+        );
+        let graph = records.graph("app-1");
+        let names: Vec<&str> = graph
+            .live
+            .iter()
+            .map(|(record, _)| record.stem.as_str())
+            .collect();
+        assert_eq!(names, ["leaf-1", "mid-1", "patched-1", "app-1"]);
+        assert_eq!(graph.dependencies, [vec![], vec![0], vec![], vec![1, 2]]);
+        assert_eq!(graph.used_by_foreign, [2]);
+        assert_eq!(graph.foreign.keys().collect::<Vec<_>>(), ["serde-1"]);
+        assert_eq!(graph.helpers.len(), 2);
+        assert_eq!(graph.reach()[3], [true, true, true, false]);
+    }
+}

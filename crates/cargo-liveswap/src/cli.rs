@@ -1,0 +1,443 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use crate::codes::Code;
+use crate::model::RunOptions;
+use crate::{doctor, log, session, status};
+
+const EXIT_CODES: &str = "\
+Exit status:
+  that of the program, when it ended
+  128 + n   the program was ended by signal n
+  101       the first build failed (or what cargo itself returned)
+  2         the command line is wrong";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  cargo liveswap run
+  cargo liveswap run --release --bin server -- --port 8080
+  cargo liveswap run -p app --features extra --events events.jsonl
+
+Environment:
+  LIVESWAP_LOG=debug   what liveswap does, on standard error";
+
+/// Change a Cargo project while it runs: save a file and the running program changes, its state stays.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo-liveswap",
+    bin_name = "cargo liveswap",
+    version,
+    after_help = "Examples:\n  cargo liveswap run\n  cargo liveswap explain LS0001\n\n\
+                  `cargo liveswap help COMMAND` says more of each."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build and run the program as `cargo run` does, and swap in its code whenever a file is saved
+    #[command(after_help = format!("{EXIT_CODES}\n\n{RUN_EXAMPLES}"))]
+    Run(Box<RunArgs>),
+    /// Say what runs in this project, and in which generation
+    #[command(
+        after_help = "Exit status:\n  0  a session runs\n  1  none does\n  2  the command line is wrong\n\n\
+                      Examples:\n  cargo liveswap status\n  cargo liveswap status --manifest-path app/Cargo.toml"
+    )]
+    Status(WhereArgs),
+    /// Rebuild through cargo and swap now, whether or not a file was saved
+    #[command(
+        after_help = "Exit status:\n  0  swapped, or nothing had changed\n  1  refused, waiting for a restart, \
+                      not compiled, or no session runs\n  2  the command line is wrong\n\n\
+                      Examples:\n  cargo liveswap swap\n  cargo liveswap swap --pid 4711"
+    )]
+    Swap(SwapArgs),
+    /// Look at this machine: what is there, what is missing, how to get it
+    #[command(
+        after_help = "Exit status:\n  0  everything that is needed is there\n  1  something that is needed is missing\n\n\
+                      Example:\n  cargo liveswap doctor"
+    )]
+    Doctor,
+    /// Explain the code of a refusal
+    #[command(
+        after_help = "Exit status:\n  0  explained\n  2  there is no such code\n\n\
+                      Examples:\n  cargo liveswap explain LS0001\n  cargo liveswap explain"
+    )]
+    Explain {
+        /// The code, such as LS0001; without it all codes are listed
+        code: Option<String>,
+    },
+}
+
+/// Where to look for sessions.
+#[derive(Debug, Args)]
+pub struct WhereArgs {
+    /// Path to Cargo.toml
+    #[arg(long, value_name = "PATH")]
+    pub manifest_path: Option<PathBuf>,
+    /// The target folder that the session was given
+    #[arg(long, value_name = "DIRECTORY")]
+    pub target_dir: Option<PathBuf>,
+}
+
+/// What to swap.
+#[derive(Debug, Args)]
+pub struct SwapArgs {
+    /// The program, or the session, to swap; needed if several run
+    #[arg(long)]
+    pub pid: Option<u32>,
+    #[command(flatten)]
+    place: WhereArgs,
+}
+
+#[derive(Debug, Default, Args)]
+struct RunArgs {
+    /// Append one JSON object a line to FILE for everything that happens
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
+    #[command(flatten)]
+    cargo: CargoArgs,
+    /// Arguments for the program
+    #[arg(value_name = "ARGS", trailing_var_arg = true, num_args = 0..)]
+    args: Vec<OsString>,
+}
+
+/// The flags of `cargo run`, as cargo 1.95 lists them. They are handed on in cargo's own words.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Options of cargo run")]
+struct CargoArgs {
+    /// Package with the program to run
+    #[arg(short, long, value_name = "SPEC", num_args = 0..=1, action = ArgAction::Append)]
+    package: Option<Vec<OsString>>,
+    /// Name of the bin target to run
+    #[arg(long, value_name = "NAME", num_args = 0..=1, action = ArgAction::Append)]
+    bin: Option<Vec<OsString>>,
+    /// Name of the example target to run
+    #[arg(long, value_name = "NAME", num_args = 0..=1, action = ArgAction::Append)]
+    example: Option<Vec<OsString>>,
+    /// Features to activate, separated by spaces or commas
+    #[arg(short = 'F', long, value_name = "FEATURES", action = ArgAction::Append)]
+    features: Vec<OsString>,
+    /// Activate all available features
+    #[arg(long)]
+    all_features: bool,
+    /// Do not activate the `default` feature
+    #[arg(long)]
+    no_default_features: bool,
+    /// Build in release mode, with optimizations
+    #[arg(short, long, conflicts_with = "profile")]
+    release: bool,
+    /// Build with this profile
+    #[arg(long, value_name = "PROFILE-NAME")]
+    profile: Option<String>,
+    /// Build for the target triple
+    #[arg(long, value_name = "TRIPLE", num_args = 0..=1, action = ArgAction::Append)]
+    target: Option<Vec<OsString>>,
+    /// Target folder; liveswap builds in a folder of its own within it
+    #[arg(long, value_name = "DIRECTORY")]
+    target_dir: Option<PathBuf>,
+    /// Path to Cargo.toml
+    #[arg(long, value_name = "PATH")]
+    manifest_path: Option<PathBuf>,
+    /// Path to Cargo.lock (unstable)
+    #[arg(long, value_name = "PATH")]
+    lockfile_path: Option<OsString>,
+    /// Number of parallel jobs
+    #[arg(short, long, value_name = "N", allow_hyphen_values = true)]
+    jobs: Option<OsString>,
+    /// Do not abort the build as soon as there is an error
+    #[arg(long)]
+    keep_going: bool,
+    /// Ignore `rust-version` in packages
+    #[arg(long)]
+    ignore_rust_version: bool,
+    /// Assert that Cargo.lock will remain unchanged
+    #[arg(long)]
+    locked: bool,
+    /// Run without accessing the network
+    #[arg(long)]
+    offline: bool,
+    /// The same as --locked and --offline
+    #[arg(long)]
+    frozen: bool,
+    /// Override a configuration value
+    #[arg(long, value_name = "KEY=VALUE|PATH", action = ArgAction::Append)]
+    config: Vec<OsString>,
+    /// Unstable flags of cargo
+    #[arg(short = 'Z', value_name = "FLAG", action = ArgAction::Append)]
+    unstable: Vec<OsString>,
+    /// Format of cargo's messages
+    #[arg(long, value_name = "FMT", action = ArgAction::Append)]
+    message_format: Vec<OsString>,
+    /// Output a build timing report at the end of the first build
+    #[arg(long, value_name = "FMTS", num_args = 0..=1, require_equals = true, action = ArgAction::Append)]
+    timings: Option<Vec<OsString>>,
+    /// More output of cargo
+    #[arg(short, long, action = ArgAction::Count)]
+    verbose: u8,
+    /// Less output, of cargo and of liveswap
+    #[arg(short, long)]
+    quiet: bool,
+    /// Coloring: auto, always, never
+    #[arg(long, value_name = "WHEN")]
+    color: Option<OsString>,
+}
+
+impl CargoArgs {
+    /// The flags in cargo's own words.
+    fn to_cargo(&self) -> Vec<OsString> {
+        let mut words: Vec<OsString> = Vec::new();
+        let mut value = |flag: &str, value: &std::ffi::OsStr| {
+            let mut word = OsString::from(flag);
+            word.push("=");
+            word.push(value);
+            words.push(word);
+        };
+        for (flag, values) in [
+            ("--features", &self.features),
+            ("--config", &self.config),
+            ("--message-format", &self.message_format),
+        ] {
+            values.iter().for_each(|it| value(flag, it));
+        }
+        for (flag, one) in [
+            ("--profile", self.profile.as_deref().map(AsRef::as_ref)),
+            ("--manifest-path", self.manifest_path.as_deref().map(AsRef::as_ref)),
+            ("--target-dir", self.target_dir.as_deref().map(AsRef::as_ref)),
+            ("--lockfile-path", self.lockfile_path.as_deref()),
+            ("--jobs", self.jobs.as_deref()),
+            ("--color", self.color.as_deref()),
+        ] {
+            if let Some(one) = one {
+                value(flag, one);
+            }
+        }
+        for (flag, values) in [
+            ("--package", &self.package),
+            ("--bin", &self.bin),
+            ("--example", &self.example),
+            ("--target", &self.target),
+            ("--timings", &self.timings),
+        ] {
+            match values.as_deref() {
+                None => {}
+                // Without a value cargo lists what there is.
+                Some([]) => words.push(flag.into()),
+                Some(values) => {
+                    for one in values {
+                        let mut word = OsString::from(flag);
+                        word.push("=");
+                        word.push(one);
+                        words.push(word);
+                    }
+                }
+            }
+        }
+        for one in &self.unstable {
+            words.push("-Z".into());
+            words.push(one.clone());
+        }
+        for (flag, given) in [
+            ("--all-features", self.all_features),
+            ("--no-default-features", self.no_default_features),
+            ("--release", self.release),
+            ("--keep-going", self.keep_going),
+            ("--ignore-rust-version", self.ignore_rust_version),
+            ("--locked", self.locked),
+            ("--offline", self.offline),
+            ("--frozen", self.frozen),
+            ("--quiet", self.quiet),
+        ] {
+            if given {
+                words.push(flag.into());
+            }
+        }
+        words.extend((0..self.verbose).map(|_| OsString::from("--verbose")));
+        words
+    }
+
+    fn profile_name(&self) -> String {
+        match &self.profile {
+            Some(name) => name.clone(),
+            None if self.release => "release".to_owned(),
+            None => "dev".to_owned(),
+        }
+    }
+}
+
+impl RunArgs {
+    fn into_options(self) -> session::Options {
+        session::Options {
+            run: RunOptions {
+                cargo_args: self.cargo.to_cargo(),
+                program_args: self.args,
+                profile: self.cargo.profile_name(),
+                manifest_path: self.cargo.manifest_path.clone(),
+            },
+            events: self.events,
+            quiet: self.cargo.quiet,
+            color: self.cargo.color.as_deref().and_then(|when| match when.to_str()? {
+                "always" => Some(true),
+                "never" => Some(false),
+                _ => None,
+            }),
+        }
+    }
+}
+
+/// The arguments without the `liveswap` that cargo puts first when it starts a plugin.
+fn own_arguments(mut args: Vec<OsString>) -> Vec<OsString> {
+    if args.get(1).is_some_and(|first| first == "liveswap") {
+        args.remove(1);
+    }
+    args
+}
+
+/// Runs the command.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse_from(own_arguments(std::env::args_os().collect())) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way, too; nobody is left to be told if this fails.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    if let Err(complaint) = log::init_from_env() {
+        log::stderr_line(&format!("liveswap: {complaint}"));
+    }
+    match cli.command {
+        Command::Run(args) => session::run(args.into_options()),
+        Command::Status(place) => status::status(&place),
+        Command::Swap(args) => status::swap(&args.place, args.pid),
+        Command::Doctor => doctor::main(),
+        Command::Explain { code } => explain(code.as_deref()),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "it is what was asked for")]
+fn explain(code: Option<&str>) -> ExitCode {
+    let Some(text) = code else {
+        for code in Code::ALL {
+            println!("{}  {}", code.as_str(), code.explanation().title);
+        }
+        return ExitCode::SUCCESS;
+    };
+    match Code::parse(text) {
+        Some(code) => {
+            print!("{}", code.explanation().text());
+            ExitCode::SUCCESS
+        }
+        None => {
+            log::stderr_line(&format!(
+                "liveswap: there is no code {text}; `cargo liveswap explain` lists them"
+            ));
+            ExitCode::from(2)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn options(words: &[&str]) -> Result<session::Options, clap::Error> {
+        let words = ["cargo-liveswap"].iter().chain(words).map(OsString::from);
+        match Cli::try_parse_from(own_arguments(words.collect()))?.command {
+            Command::Run(args) => Ok(args.into_options()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn cargo_args(words: &[&str]) -> Vec<String> {
+        let options = options(words).unwrap();
+        let words = options.run.cargo_args.into_iter();
+        words.map(|word| word.into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn both_ways_to_start_it_are_the_same() {
+        assert_eq!(cargo_args(&["run", "--locked"]), ["--locked"]);
+        assert_eq!(cargo_args(&["liveswap", "run", "--locked"]), ["--locked"]);
+    }
+
+    #[test]
+    fn what_follows_the_dashes_is_the_programs() {
+        let options = options(&["run", "-r", "--", "--release", "--", "-x", "--events", "f"]).unwrap();
+        assert_eq!(options.run.profile, "release");
+        assert_eq!(
+            options.run.program_args,
+            ["--release", "--", "-x", "--events", "f"]
+        );
+        assert_eq!(options.events, None);
+    }
+
+    #[test]
+    fn a_first_free_word_begins_the_programs_arguments() {
+        let options = options(&["run", "--bin", "app", "one", "--release"]).unwrap();
+        assert_eq!(options.run.program_args, ["one", "--release"]);
+        assert_eq!(options.run.profile, "dev");
+    }
+
+    #[test]
+    fn every_flag_of_cargo_run_goes_to_cargo() {
+        let given = [
+            "run", "-p", "app", "--bin", "main", "-F", "a b", "--features", "c", "--all-features",
+            "--no-default-features", "--profile", "fast", "--manifest-path", "x/Cargo.toml", "-j4",
+            "--locked", "--offline", "--frozen", "--config", "a.b=1", "--config=c", "-q", "-vv",
+            "--color", "never", "--target", "t", "--ignore-rust-version", "-Z", "unstable",
+            "--keep-going", "--message-format", "short", "--timings", "--target-dir", "there",
+            "--events", "e",
+        ];
+        let passed = cargo_args(&given);
+        for word in [
+            "--package=app", "--bin=main", "--features=a b", "--features=c", "--all-features",
+            "--no-default-features", "--profile=fast", "--manifest-path=x/Cargo.toml", "--jobs=4",
+            "--locked", "--offline", "--frozen", "--config=a.b=1", "--config=c", "--quiet",
+            "--verbose", "--color=never", "--target=t", "--ignore-rust-version", "unstable",
+            "--keep-going", "--message-format=short", "--timings", "--target-dir=there",
+        ] {
+            assert!(passed.iter().any(|it| it == word), "{word} in {passed:?}");
+        }
+        let options = options(&given).unwrap();
+        assert_eq!(options.run.profile, "fast");
+        assert_eq!(options.events, Some(PathBuf::from("e")));
+    }
+
+    #[test]
+    fn cargo_lists_targets_for_a_flag_without_a_name() {
+        assert_eq!(cargo_args(&["run", "--bin"]), ["--bin"]);
+        assert_eq!(cargo_args(&["run", "--example", "--locked"]), ["--example", "--locked"]);
+    }
+
+    #[test]
+    fn an_unknown_flag_is_an_error_of_use() {
+        let error = options(&["run", "--relase"]).unwrap_err();
+        assert!(error.use_stderr());
+        assert!(error.to_string().contains("--release"), "{error}");
+    }
+
+    #[test]
+    fn the_help_of_each_command_has_examples_and_exit_codes() {
+        let mut cli = Cli::command();
+        cli.build();
+        for command in cli.get_subcommands_mut().filter(|it| it.get_name() != "help") {
+            let help = command.render_long_help().to_string();
+            let name = command.get_name();
+            assert!(help.contains("Example"), "{name}");
+            assert!(help.contains("Exit status"), "{name}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The connection of the run-time in the program.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::mpsc::{Sender, channel};
+
+use liveswap_protocol::frame;
+
+use super::event::Event;
+
+/// Where the run-time connects.
+#[derive(Debug)]
+pub struct AgentSocket {
+    listener: UnixListener,
+}
+
+impl AgentSocket {
+    /// Listens; who connects before [`AgentSocket::serve`] waits.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn listen(path: &Path) -> io::Result<AgentSocket> {
+        let listener = UnixListener::bind(path)?;
+        Ok(AgentSocket { listener })
+    }
+
+    /// Takes the connection of the program `child`, and of nobody else.
+    ///
+    /// # Errors
+    /// If there is no thread for it.
+    pub fn serve<P: Send + 'static>(self, child: u32, events: Sender<Event<P>>) -> io::Result<()> {
+        std::thread::Builder::new().name("agent".into()).spawn(move || {
+            for stream in self.listener.incoming() {
+                let Ok(stream) = stream else { continue };
+                match peer(&stream) {
+                    Some(pid) if is_or_comes_from(pid, child) => {
+                        talk(stream, &events);
+                        return;
+                    }
+                    other => tracing::warn!(pid = ?other, "a stranger connected: closed"),
+                }
+            }
+        })?;
+        Ok(())
+    }
+}
+
+/// The process at the other end, if it is our own user's.
+pub fn peer(stream: &impl AsFd) -> Option<u32> {
+    let peer = rustix::net::sockopt::socket_peercred(stream).ok()?;
+    let ours = peer.uid == rustix::process::getuid();
+    ours.then(|| peer.pid.as_raw_nonzero().get().unsigned_abs())
+}
+
+/// Whether `pid` is `child`, or a runner that is `child` started it.
+fn is_or_comes_from(mut pid: u32, child: u32) -> bool {
+    // Process ids are given anew while we look, so the chain could be a ring.
+    for _ in 0..64 {
+        if pid == child {
+            return true;
+        }
+        match parent(pid) {
+            Some(above) if above > 1 => pid = above,
+            _ => return false,
+        }
+    }
+    false
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name before it is in parentheses and may have any characters.
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// Reads until the connection ends. Writing has a thread of its own: a program that is stopped does not
+/// read, and the session must not stop with it.
+fn talk<P: Send + 'static>(stream: UnixStream, events: &Sender<Event<P>>) {
+    let (requests, to_write) = channel();
+    let writer = stream.try_clone().and_then(|mut stream| {
+        std::thread::Builder::new().name("agent-out".into()).spawn(move || {
+            for request in to_write {
+                if let Err(error) = frame::write(&mut stream, &request) {
+                    tracing::warn!(%error, "a request did not go out");
+                    return;
+                }
+            }
+        })
+    });
+    let reason = match writer {
+        Err(error) => error.to_string(),
+        Ok(_) => {
+            if events.send(Event::AgentConnected(requests)).is_err() {
+                return;
+            }
+            read(stream, events)
+        }
+    };
+    // A receiver that is gone means that the session ends.
+    let _ = events.send(Event::AgentGone(reason));
+}
+
+fn read<P>(stream: UnixStream, events: &Sender<Event<P>>) -> String {
+    let mut stream = io::BufReader::new(stream);
+    loop {
+        match frame::read(&mut stream) {
+            Ok(Some(message)) => {
+                if events.send(Event::Agent(message)).is_err() {
+                    return String::new();
+                }
+            }
+            Ok(None) => return "it closed the connection".to_owned(),
+            Err(error) => return error.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use liveswap_protocol::message::{FromAgent, ToAgent};
+    use std::io::Read;
+    use std::time::Duration;
+
+    const LONG: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn the_program_is_heard_and_asked() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let (events, heard) = channel::<Event<()>>();
+        let socket = AgentSocket::listen(&path).unwrap();
+        socket.serve(std::process::id(), events).unwrap();
+        let mut program = UnixStream::connect(&path).unwrap();
+        let Ok(Event::AgentConnected(requests)) = heard.recv_timeout(LONG) else {
+            panic!("not connected");
+        };
+        requests.send(ToAgent::Announce(7)).unwrap();
+        assert_eq!(frame::read(&mut program).unwrap(), Some(ToAgent::Announce(7)));
+        frame::write(&mut program, &FromAgent::Announced).unwrap();
+        assert!(matches!(
+            heard.recv_timeout(LONG),
+            Ok(Event::Agent(FromAgent::Announced))
+        ));
+        drop(program);
+        assert!(matches!(heard.recv_timeout(LONG), Ok(Event::AgentGone(_))));
+    }
+
+    #[test]
+    fn a_stranger_is_not_heard() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let (events, _heard) = channel::<Event<()>>();
+        let socket = AgentSocket::listen(&path).unwrap();
+        // No process has this id, and we do not come from it.
+        socket.serve(4_194_305, events).unwrap();
+        let mut stranger = UnixStream::connect(&path).unwrap();
+        stranger.set_read_timeout(Some(LONG)).unwrap();
+        assert_eq!(stranger.read(&mut [0]).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_runners_child_is_the_program() {
+        let own = std::process::id();
+        assert!(is_or_comes_from(own, own));
+        assert!(is_or_comes_from(own, parent(own).unwrap()));
+        assert!(!is_or_comes_from(parent(own).unwrap(), own));
+    }
+}

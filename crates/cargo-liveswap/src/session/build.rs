@@ -1,0 +1,37 @@
+//! The build side as a session uses it.
+
+use std::path::{Path, PathBuf};
+
+use super::parts::Builder;
+use crate::build::Build;
+use crate::model::{BuildError, CancelToken, Change, Compiled};
+
+impl Builder for Build {
+    fn sources(&self) -> Vec<PathBuf> {
+        Build::sources(self)
+    }
+
+    fn watch_roots(&self) -> Vec<PathBuf> {
+        Build::watch_roots(self)
+    }
+
+    fn classify(&mut self, path: &Path) -> Change {
+        Build::classify(self, &[path.to_owned()])
+    }
+
+    fn compile(
+        &mut self,
+        changed: &[PathBuf],
+        cancel: &CancelToken,
+    ) -> Result<Compiled, BuildError> {
+        Build::compile(self, changed, cancel)
+    }
+
+    fn rebuild(&mut self, cancel: &CancelToken) -> Result<Compiled, BuildError> {
+        Build::rebuild(self, cancel)
+    }
+
+    fn finish_deferred(&mut self, cancel: &CancelToken) -> Result<Compiled, BuildError> {
+        Build::finish_deferred(self, cancel)
+    }
+}

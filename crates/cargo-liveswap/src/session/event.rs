@@ -1,0 +1,38 @@
+//! Everything that can happen to a session.
+
+use std::process::ExitStatus;
+use std::sync::mpsc::Sender;
+
+use liveswap_protocol::message::FromAgent;
+
+use super::batch::Batch;
+use super::control::{Answer, Request};
+use super::parts::Done;
+
+/// One thing that happened. Threads send it, one loop handles it.
+#[derive(Debug)]
+pub enum Event<P> {
+    /// Files changed.
+    Changed(Batch),
+    /// Files cannot be watched.
+    WatchProblem(String),
+    /// The worker says.
+    Worker(Done<P>),
+    /// The run-time in the program connected; requests to it go here.
+    AgentConnected(Sender<liveswap_protocol::message::ToAgent>),
+    /// It says.
+    Agent(FromAgent),
+    /// The connection ended.
+    AgentGone(String),
+    /// Somebody asks.
+    Control(Request, Sender<Answer>),
+    /// A signal came to us.
+    Signal {
+        /// Which.
+        number: i32,
+        /// Whether a process sent it to us: then the program did not get it. A terminal sends to both.
+        to_us_alone: bool,
+    },
+    /// The program ended.
+    Ended(ExitStatus),
+}

@@ -1,0 +1,552 @@
+//! What a session does when something happens: its state, and the only code that changes it.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant, SystemTime};
+
+use liveswap_protocol::VERSION;
+use liveswap_protocol::message::{Frame, FromAgent, Hello, ToAgent};
+
+use super::batch::Batch;
+use super::child::End;
+use super::control::{Answer, Request};
+use super::event::Event;
+use super::old_bodies;
+use super::outcome::{self, Clock};
+use super::parts::{Begun, Done, Job, NoAgent, OldBody, Outcome, Planned};
+use super::report::{Report, Reports};
+use crate::codes::Code;
+use crate::model::{BuildError, CancelToken};
+
+/// A program whose run-time has not come by then has none.
+const HELLO: Duration = Duration::from_secs(10);
+/// A program that has not answered by then is said to be silent.
+const ANSWER: Duration = Duration::from_secs(10);
+/// So long nothing happens before dependents that were left out are compiled.
+const IDLE: Duration = Duration::from_millis(300);
+/// After so many compilations in a row that were stopped for newer files, one is let finish.
+const STOPS_AT_MOST: u32 = 5;
+
+/// What is under way.
+#[derive(Debug)]
+enum Phase<P> {
+    Idle,
+    /// The worker looks at changed files.
+    Compiling {
+        batch: Batch,
+        begun: Option<Begun>,
+        cancel: CancelToken,
+    },
+    /// The worker compiles what was left out.
+    Deferred { cancel: CancelToken },
+    /// The program has a patch and has not answered.
+    Applying {
+        planned: Box<Planned<P>>,
+        clock: Clock,
+        /// Who waits; `None` for what was left out earlier.
+        batch: Option<Batch>,
+    },
+}
+
+/// A request that the program has not answered. It answers in order.
+#[derive(Debug)]
+enum Asked {
+    Apply,
+    Announce,
+    FirstLook(Vec<OldBody>),
+    SecondLook(Vec<OldBody>, Vec<Frame>),
+}
+
+/// What is known of the program from the start.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// Its process id.
+    pub pid: u32,
+    /// The executable.
+    pub exe: PathBuf,
+    /// The crates whose code can be changed.
+    pub modules: Vec<String>,
+}
+
+/// A session in the middle of its life.
+pub struct Machine<P> {
+    about: About,
+    reports: Reports,
+    jobs: Sender<Job<P>>,
+    /// Sends the program a signal.
+    signal: Box<dyn Fn(i32)>,
+    hello: Result<Hello, Option<NoAgent>>,
+    agent: Option<Sender<ToAgent>>,
+    asked: VecDeque<Asked>,
+    phase: Phase<P>,
+    queue: Option<Batch>,
+    stopped_in_a_row: u32,
+    started: bool,
+    /// The code that was compiled last was refused with this.
+    refused: Option<Report>,
+    deferred: bool,
+    generation: u64,
+    functions: u64,
+    last: (Option<String>, Instant),
+    hello_by: Option<Instant>,
+    answer_by: Option<Instant>,
+    deferred_at: Option<Instant>,
+    second_looks: VecDeque<(Instant, Vec<OldBody>, Vec<Frame>)>,
+}
+
+impl<P> Machine<P> {
+    /// The program was just started.
+    pub fn new(
+        about: About,
+        reports: Reports,
+        jobs: Sender<Job<P>>,
+        signal: Box<dyn Fn(i32)>,
+        now: Instant,
+    ) -> Machine<P> {
+        Machine {
+            about,
+            reports,
+            jobs,
+            signal,
+            hello: Err(None),
+            agent: None,
+            asked: VecDeque::new(),
+            phase: Phase::Idle,
+            queue: None,
+            stopped_in_a_row: 0,
+            started: false,
+            refused: None,
+            deferred: false,
+            generation: 0,
+            functions: 0,
+            last: (None, now),
+            hello_by: Some(now + HELLO),
+            answer_by: None,
+            deferred_at: None,
+            second_looks: VecDeque::new(),
+        }
+    }
+
+    /// Something happened. Returns the exit code when the session is over.
+    pub fn handle(&mut self, event: Event<P>, now: Instant) -> Option<i32> {
+        match event {
+            Event::Changed(batch) => self.changed(batch),
+            Event::WatchProblem(problem) => self.reports.note(&problem),
+            Event::Worker(done) => self.worker(done, now),
+            Event::AgentConnected(requests) => self.agent = Some(requests),
+            Event::Agent(message) => self.agent_says(message, now),
+            Event::AgentGone(reason) => self.agent_gone(&reason, now),
+            Event::Control(request, answers) => self.asked_by_user(request, answers, now),
+            Event::Signal { number, to_us_alone } => {
+                tracing::debug!(number, to_us_alone, "signal");
+                if to_us_alone {
+                    (self.signal)(number);
+                }
+            }
+            Event::Ended(status) => return Some(self.ended(status.into())),
+        }
+        self.begin(now);
+        None
+    }
+
+    /// When [`Machine::tick`] has something to do.
+    pub fn deadline(&self) -> Option<Instant> {
+        let look = self.second_looks.front().map(|(at, ..)| *at);
+        [self.hello_by, self.answer_by, self.deferred_at, look].into_iter().flatten().min()
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, now: Instant) {
+        let due = |at: &mut Option<Instant>| at.take_if(|at| *at <= now).is_some();
+        if due(&mut self.hello_by) {
+            self.no_agent(
+                Code::Executable,
+                "its run-time did not come: was it linked by liveswap, for a dynamic libc?",
+            );
+        }
+        if due(&mut self.answer_by) {
+            self.tell(&Report::Pending {
+                message: "the program does not answer; the change is live as soon as it does".into(),
+            });
+        }
+        if due(&mut self.deferred_at) && matches!(self.phase, Phase::Idle) {
+            let cancel = CancelToken::new();
+            let hello = self.hello.clone().map_err(|why| why.unwrap_or_else(not_yet));
+            self.phase = Phase::Deferred { cancel: cancel.clone() };
+            self.job(Job::Deferred { hello, cancel });
+        }
+        while self.second_looks.front().is_some_and(|(at, ..)| *at <= now) {
+            if let Some((_, bodies, frames)) = self.second_looks.pop_front() {
+                let ranges = old_bodies::ranges(&bodies);
+                self.ask(ToAgent::Frames(ranges), Asked::SecondLook(bodies, frames));
+            }
+        }
+        self.begin(now);
+    }
+
+    fn tell(&mut self, report: &Report) {
+        self.reports.tell(report);
+    }
+
+    fn job(&self, job: Job<P>) {
+        if self.jobs.send(job).is_err() {
+            tracing::error!("the worker is gone");
+        }
+    }
+
+    fn ask(&mut self, request: ToAgent, asked: Asked) {
+        if let Some(agent) = &self.agent
+            && agent.send(request).is_ok()
+        {
+            self.asked.push_back(asked);
+        }
+    }
+
+    fn changed(&mut self, batch: Batch) {
+        match &self.phase {
+            Phase::Compiling { cancel, .. }
+                if batch.urgent && self.stopped_in_a_row < STOPS_AT_MOST =>
+            {
+                cancel.cancel();
+            }
+            Phase::Deferred { cancel } if batch.urgent => cancel.cancel(),
+            _ => {}
+        }
+        Batch::merge_into(&mut self.queue, batch);
+    }
+
+    /// Begins with what is queued if nothing is under way.
+    fn begin(&mut self, now: Instant) {
+        if !matches!(self.phase, Phase::Idle) {
+            return;
+        }
+        // Until the run-time comes, or it is clear that it does not, there is nothing to compare with.
+        let hello = match &self.hello {
+            Ok(hello) => Ok(hello.clone()),
+            Err(Some(why)) => Err(why.clone()),
+            Err(None) => return,
+        };
+        let Some(batch) = self.queue.take() else {
+            if self.deferred && self.deferred_at.is_none() {
+                self.deferred_at = Some(now + IDLE);
+            }
+            return;
+        };
+        self.deferred_at = None;
+        let cancel = CancelToken::new();
+        let for_worker = batch.files();
+        self.phase = Phase::Compiling { batch, begun: None, cancel: cancel.clone() };
+        self.job(Job::Changed { batch: for_worker, hello, cancel });
+    }
+
+    fn worker(&mut self, done: Done<P>, now: Instant) {
+        match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Compiling { batch, begun, cancel } => match done {
+                Done::Begun(begun) => {
+                    if !begun.paths.is_empty() {
+                        let paths = begun.paths.iter().map(|it| display(it)).collect();
+                        self.tell(&Report::Change { paths });
+                    }
+                    self.phase = Phase::Compiling { batch, begun: Some(begun), cancel };
+                }
+                Done::Failed(BuildError::Cancelled) if cancel.is_cancelled() => {
+                    self.stopped_in_a_row += 1;
+                    Batch::merge_into(&mut self.queue, batch);
+                }
+                done => {
+                    self.stopped_in_a_row = 0;
+                    self.compiled(done, begun, batch, now);
+                }
+            },
+            Phase::Deferred { cancel } => {
+                let stopped = matches!(done, Done::Failed(BuildError::Cancelled));
+                self.deferred = stopped && cancel.is_cancelled();
+                if !self.deferred {
+                    self.caught_up(done);
+                }
+            }
+            // It answers only what it was asked.
+            phase => self.phase = phase,
+        }
+    }
+
+    fn compiled(&mut self, done: Done<P>, begun: Option<Begun>, batch: Batch, now: Instant) {
+        let reports = match done {
+            Done::Irrelevant | Done::Begun(_) => return,
+            // The process does not have this code: what was said of it still holds.
+            Done::Same => vec![self.refused.clone().unwrap_or(Report::Unchanged {})],
+            Done::Failed(error) => vec![self.failed(error)],
+            Done::Planned { outcome, compile, diff, deferred } => {
+                self.deferred |= deferred;
+                match outcome {
+                    Outcome::Unchanged { pending } => {
+                        self.refused = None;
+                        vec![outcome::pending(&pending).unwrap_or(Report::Unchanged {})]
+                    }
+                    Outcome::Refused { code, message } => {
+                        let report = Report::Refused { code, message };
+                        self.refused = Some(report.clone());
+                        vec![report]
+                    }
+                    Outcome::Patch(planned) => {
+                        let clock = Clock::new(begun.as_ref(), compile, diff);
+                        self.apply(planned, clock, Some(batch), now);
+                        return;
+                    }
+                }
+            }
+        };
+        self.settle(&reports, Some(batch));
+    }
+
+    fn failed(&mut self, error: BuildError) -> Report {
+        match error {
+            BuildError::NeedsRestart { reason } => Report::Refused {
+                code: Code::NeedsRestart.as_str().to_owned(),
+                message: reason,
+            },
+            error => {
+                // The compiler and cargo have said so themselves.
+                if let BuildError::Failed(text) = &error {
+                    self.reports.note(text);
+                }
+                Report::BuildFailed { diagnostics: outcome::diagnostics(&error) }
+            }
+        }
+    }
+
+    /// What was left out is compiled: normally there is nothing to say.
+    fn caught_up(&mut self, done: Done<P>) {
+        let report = match done {
+            Done::Failed(error) => Some(self.failed(error)),
+            Done::Planned { outcome: Outcome::Unchanged { pending }, .. } => {
+                outcome::pending(&pending)
+            }
+            Done::Planned { outcome: Outcome::Refused { code, message }, .. } => {
+                self.refused = Some(Report::Refused { code, message });
+                self.refused.clone()
+            }
+            Done::Planned { outcome: Outcome::Patch(planned), compile, diff, .. } => {
+                self.apply(planned, Clock::new(None, compile, diff), None, Instant::now());
+                None
+            }
+            _ => None,
+        };
+        if let Some(report) = report {
+            self.settle(&[report], None);
+        }
+    }
+
+    fn apply(
+        &mut self,
+        mut planned: Box<Planned<P>>,
+        mut clock: Clock,
+        batch: Option<Batch>,
+        now: Instant,
+    ) {
+        let patch = std::mem::take(&mut planned.patch);
+        clock.sent = SystemTime::now();
+        let sent = self.agent.as_ref().is_some_and(|it| it.send(ToAgent::Apply(patch)).is_ok());
+        if sent {
+            self.asked.push_back(Asked::Apply);
+            self.answer_by = Some(now + ANSWER);
+            self.phase = Phase::Applying { planned, clock, batch };
+        } else {
+            self.not_applied(*planned, batch, no_answer("its run-time is gone"));
+        }
+    }
+
+    fn not_applied(&mut self, planned: Planned<P>, batch: Option<Batch>, refused: Report) {
+        self.job(Job::Abandon(planned.plan));
+        self.refused = Some(refused.clone());
+        self.settle(&[refused], batch);
+    }
+
+    /// This is what came of a save.
+    fn settle(&mut self, reports: &[Report], batch: Option<Batch>) {
+        for report in reports {
+            self.tell(report);
+        }
+        let Some(report) = reports.first() else { return };
+        let outcome = report.summary();
+        self.last = (Some(outcome.clone()), Instant::now());
+        let success = matches!(report, Report::Swapped { .. } | Report::Unchanged {});
+        for answers in batch.into_iter().flat_map(|batch| batch.waiting) {
+            // Who asked may have gone.
+            let _ = answers.send(Answer::Swapped { success, outcome: outcome.clone() });
+        }
+    }
+
+    fn agent_says(&mut self, message: FromAgent, now: Instant) {
+        if let FromAgent::Hello(hello) = message {
+            return self.greeted(hello);
+        }
+        let asked = self.asked.pop_front();
+        match (asked, message) {
+            (Some(Asked::Apply), message) => self.applied(message, now),
+            (Some(Asked::FirstLook(bodies)), FromAgent::Frames(frames)) if !frames.is_empty() => {
+                self.second_looks.push_back((now + old_bodies::BETWEEN, bodies, frames));
+            }
+            (Some(Asked::SecondLook(bodies, first)), FromAgent::Frames(second)) => {
+                for message in old_bodies::still_running(&bodies, &first, &second) {
+                    self.tell(&Report::Pending { message });
+                }
+            }
+            (asked, message) => tracing::trace!(?asked, ?message, "answered"),
+        }
+    }
+
+    fn greeted(&mut self, hello: Hello) {
+        self.hello_by = None;
+        if hello.version != VERSION {
+            let message =
+                format!("its run-time speaks version {} and not {VERSION}", hello.version);
+            return self.no_agent(Code::Executable, &message);
+        }
+        self.generation = hello.generation;
+        self.hello = Ok(hello);
+        self.say_started(true);
+    }
+
+    fn say_started(&mut self, changeable: bool) {
+        if !std::mem::replace(&mut self.started, true) {
+            let modules = if changeable { self.about.modules.clone() } else { Vec::new() };
+            self.tell(&Report::Started {
+                pid: self.about.pid,
+                exe: display(&self.about.exe),
+                modules,
+            });
+        }
+    }
+
+    fn applied(&mut self, message: FromAgent, now: Instant) {
+        self.answer_by = None;
+        let (planned, clock, batch) = match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Applying { planned, clock, batch } => (*planned, clock, batch),
+            phase => {
+                self.phase = phase;
+                return;
+            }
+        };
+        let (generation, apply_us, pause_us, flipped_at_ns) = match message {
+            FromAgent::Applied { generation, apply_us, pause_us, flipped_at_ns } => {
+                (generation, apply_us, pause_us, flipped_at_ns)
+            }
+            FromAgent::Refused { code, message } => {
+                return self.not_applied(planned, batch, Report::Refused { code, message });
+            }
+            other => {
+                tracing::error!(?other, "not an answer to a patch");
+                return self.not_applied(planned, batch, no_answer("it answers something else"));
+            }
+        };
+        let ms = clock.ms(apply_us, pause_us, flipped_at_ns);
+        self.generation = generation;
+        self.refused = None;
+        let functions: usize = planned.modules.iter().map(|it| it.changed + it.added).sum();
+        self.functions += functions as u64;
+        self.job(Job::Commit(planned.plan));
+        let mut reports = Vec::new();
+        // What was left out of an earlier compilation belongs to that one's report.
+        let silent = planned.pending_only || (batch.is_none() && functions == 0);
+        if !silent {
+            let (modules, bytes) = (planned.modules, planned.bytes);
+            reports.push(Report::Swapped { generation, modules, bytes, ms });
+        }
+        reports.extend(outcome::pending(&planned.pending));
+        if reports.is_empty() && batch.is_some() {
+            reports.push(Report::Unchanged {});
+        }
+        self.settle(&reports, batch);
+        if let Some(file) = planned.debug_file {
+            self.ask(ToAgent::Announce(file.slice), Asked::Announce);
+        }
+        if !planned.old_bodies.is_empty() {
+            let ranges = old_bodies::ranges(&planned.old_bodies);
+            self.ask(ToAgent::Frames(ranges), Asked::FirstLook(planned.old_bodies));
+        }
+        tracing::debug!(elapsed = ?now.elapsed(), "settled");
+    }
+
+    fn agent_gone(&mut self, reason: &str, _now: Instant) {
+        self.hello_by = None;
+        self.answer_by = None;
+        self.agent = None;
+        self.asked.clear();
+        self.second_looks.clear();
+        tracing::info!(reason, "the run-time is gone");
+        // A program that ends closes its connection first; no code can be refused any more then.
+        self.hello = Err(Some(NoAgent {
+            code: Code::NoAnswer,
+            message: format!("the program's run-time is gone: {reason}"),
+        }));
+        match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Applying { planned, batch, .. } => {
+                self.not_applied(*planned, batch, no_answer("it closed the connection"));
+            }
+            phase => self.phase = phase,
+        }
+    }
+
+    fn no_agent(&mut self, code: Code, message: &str) {
+        self.reports.note(&format!("the code of this program cannot be changed: {message}"));
+        self.hello = Err(Some(NoAgent { code, message: message.to_owned() }));
+        self.say_started(false);
+    }
+
+    fn asked_by_user(&mut self, request: Request, answers: Sender<Answer>, now: Instant) {
+        match request {
+            Request::Status => {
+                let (outcome, since) = self.last.clone();
+                // Who asked may have gone.
+                let _ = answers.send(Answer::Status {
+                    pid: self.about.pid,
+                    exe: self.about.exe.clone(),
+                    generation: self.generation,
+                    functions: self.functions,
+                    outcome,
+                    seconds: now.saturating_duration_since(since).as_secs(),
+                });
+            }
+            Request::Swap => {
+                let mut batch = Batch::new(Default::default(), SystemTime::now());
+                batch.urgent = false;
+                batch.rebuild = true;
+                batch.waiting.push(answers);
+                Batch::merge_into(&mut self.queue, batch);
+            }
+        }
+    }
+
+    fn ended(&mut self, end: End) -> i32 {
+        if let Phase::Compiling { cancel, .. } | Phase::Deferred { cancel } = &self.phase {
+            cancel.cancel();
+        }
+        self.say_started(true);
+        if let Some(signal) = end.crashed() {
+            self.tell(&Report::Crashed { signal });
+        }
+        self.tell(&Report::Exited { code: end.code() });
+        end.code()
+    }
+}
+
+fn no_answer(why: &str) -> Report {
+    Report::Refused {
+        code: Code::NoAnswer.as_str().to_owned(),
+        message: format!("the program does not answer: {why}"),
+    }
+}
+
+fn not_yet() -> NoAgent {
+    NoAgent { code: Code::NoAnswer, message: "the program has just begun".to_owned() }
+}
+
+fn display(path: &Path) -> String {
+    path.display().to_string()
+}
+
+#[cfg(test)]
+#[path = "machine_tests.rs"]
+mod tests;

@@ -1,0 +1,193 @@
+//! What a session needs of the build side and of the engine, as traits: the session's own rules are
+//! tested without a compiler and without a program.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use liveswap_protocol::message::Hello;
+
+use crate::model::{BuildError, CancelToken, Change, Compiled};
+
+/// The build side, after the first build.
+pub trait Builder: Send + 'static {
+    /// The files that the program's reloadable crates were compiled from.
+    fn sources(&self) -> Vec<PathBuf>;
+    /// Folders whose files may become part of the build.
+    fn watch_roots(&self) -> Vec<PathBuf>;
+    /// What a changed path means.
+    fn classify(&mut self, path: &Path) -> Change;
+    /// Compiles what the changed paths make stale.
+    ///
+    /// # Errors
+    /// If there is nothing to load afterwards.
+    fn compile(&mut self, changed: &[PathBuf], cancel: &CancelToken)
+    -> Result<Compiled, BuildError>;
+    /// Asks cargo what is stale and compiles that.
+    ///
+    /// # Errors
+    /// If there is nothing to load afterwards.
+    fn rebuild(&mut self, cancel: &CancelToken) -> Result<Compiled, BuildError>;
+    /// Compiles dependents that were left out.
+    ///
+    /// # Errors
+    /// If there is nothing to load afterwards.
+    fn finish_deferred(&mut self, cancel: &CancelToken) -> Result<Compiled, BuildError>;
+}
+
+/// What knows the code in the process, and says how it becomes that of a compilation.
+pub trait Planner: Send + 'static {
+    /// A plan that waits for its end.
+    type Plan: Send + 'static;
+    /// How the process gets from its code to `compiled`.
+    fn plan(&mut self, compiled: Compiled, hello: &Hello) -> Outcome<Self::Plan>;
+    /// The plan's patch was applied.
+    fn commit(&mut self, plan: Self::Plan);
+    /// The plan's patch was not applied.
+    fn abandon(&mut self, plan: Self::Plan);
+}
+
+/// What a compilation means for the process.
+#[derive(Debug)]
+pub enum Outcome<P> {
+    /// Nothing is to be done now.
+    Unchanged {
+        /// What waits for a restart.
+        pending: Vec<String>,
+    },
+    /// It cannot be done.
+    Refused {
+        /// `LS0001` …
+        code: String,
+        /// Why.
+        message: String,
+    },
+    /// A patch does it.
+    Patch(Box<Planned<P>>),
+}
+
+/// A patch, and what is said of it.
+#[derive(Debug)]
+pub struct Planned<P> {
+    /// The encoded patch.
+    pub patch: Vec<u8>,
+    /// Bytes of code and data that it brings.
+    pub bytes: usize,
+    /// What changes, by module.
+    pub modules: Vec<ModuleReport>,
+    /// What of the edit waits, for a restart or for a function's return.
+    pub pending: Vec<String>,
+    /// Nothing of the edit takes effect: `pending` is all there is to say.
+    pub pending_only: bool,
+    /// Bodies that are replaced.
+    pub old_bodies: Vec<OldBody>,
+    /// The image's file for debuggers, to be written before the patch is sent.
+    pub debug_file: Option<DebugFile>,
+    /// The planner's own.
+    pub plan: P,
+}
+
+/// The ELF file of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DebugFile {
+    /// Where it belongs.
+    pub path: PathBuf,
+    /// Its contents.
+    pub bytes: Vec<u8>,
+    /// Number of the image's first slice.
+    pub slice: u32,
+    /// The names of its other slices: links to it.
+    pub links: Vec<PathBuf>,
+}
+
+/// What changes in a module.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct ModuleReport {
+    /// The crate's name.
+    pub name: String,
+    /// Functions with another body.
+    pub changed: usize,
+    /// Functions that are new.
+    pub added: usize,
+    /// Functions that are gone.
+    pub removed: usize,
+}
+
+/// The body of a function that is replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OldBody {
+    /// Its name, demangled.
+    pub name: String,
+    /// Its address in the process.
+    pub start: u64,
+    /// Its length.
+    pub len: u64,
+}
+
+/// What the worker reports of a job.
+#[derive(Debug)]
+pub enum Done<P> {
+    /// Nothing of this is a file of the build.
+    Irrelevant,
+    /// These files are; the work begins.
+    Begun(Begun),
+    /// They are what was compiled last.
+    Same,
+    /// There is nothing to load.
+    Failed(BuildError),
+    /// It was compiled and compared.
+    Planned {
+        /// What is to be done.
+        outcome: Outcome<P>,
+        /// How long the compilation took.
+        compile: Duration,
+        /// How long comparing and writing the debug file took.
+        diff: Duration,
+        /// Dependents were left out.
+        deferred: bool,
+    },
+}
+
+/// The beginning of work on changed files.
+#[derive(Clone, Debug)]
+pub struct Begun {
+    /// The files.
+    pub paths: Vec<PathBuf>,
+    /// When they were saved.
+    pub saved: std::time::SystemTime,
+    /// When the work began.
+    pub at: std::time::SystemTime,
+}
+
+/// Why the program cannot take new code in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoAgent {
+    /// The code of the refusal.
+    pub code: crate::codes::Code,
+    /// In words.
+    pub message: String,
+}
+
+/// Work for the worker.
+#[derive(Debug)]
+pub enum Job<P> {
+    /// These files changed.
+    Changed {
+        /// They.
+        batch: super::batch::Batch,
+        /// Of the process; without it nothing can be loaded.
+        hello: Result<Hello, NoAgent>,
+        /// To stop it.
+        cancel: CancelToken,
+    },
+    /// Nothing else is to be done: compile what was left out.
+    Deferred {
+        /// Of the process.
+        hello: Result<Hello, NoAgent>,
+        /// To stop it.
+        cancel: CancelToken,
+    },
+    /// The plan's patch was applied.
+    Commit(P),
+    /// The plan's patch was not applied.
+    Abandon(P),
+}

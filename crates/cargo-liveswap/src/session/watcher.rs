@@ -1,0 +1,302 @@
+//! Watches the sources' folders and sends batches of changed files.
+//!
+//! Folders, not files: editors replace files. What the kernel reports goes to one thread, which keeps
+//! the list of folders and waits until the editor is done ([`super::debounce`]).
+
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::time::{Instant, SystemTime};
+
+use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind};
+use notify::{EventKind, INotifyWatcher, RecursiveMode, Watcher as _};
+
+use super::batch::Batch;
+use super::debounce::{Debounce, Look, Touch};
+use super::event::Event;
+use super::watched::{Kind, Watched};
+
+enum Input {
+    Notify(notify::Result<notify::Event>),
+    Sources(Vec<PathBuf>, Vec<PathBuf>),
+}
+
+/// Tells the watching thread what to watch. It ends when the session's loop does.
+#[derive(Clone, Debug)]
+pub struct Watcher {
+    inputs: Sender<Input>,
+}
+
+impl Watcher {
+    /// Starts to watch: nothing yet.
+    ///
+    /// # Errors
+    /// If the system has no more watchers.
+    pub fn start<P: Send + 'static>(events: Sender<Event<P>>) -> Result<Watcher, String> {
+        let (inputs, received) = channel();
+        let from_kernel = inputs.clone();
+        let config = notify::Config::default();
+        let kernel = INotifyWatcher::new(
+            // A receiver that is gone means that the session ends.
+            move |event| drop(from_kernel.send(Input::Notify(event))),
+            config,
+        )
+        .map_err(|error| format!("files cannot be watched: {error}"))?;
+        let thread = Thread {
+            kernel,
+            events,
+            watched: Watched::default(),
+            debounce: Debounce::default(),
+            complained: false,
+        };
+        std::thread::Builder::new()
+            .name("watcher".into())
+            .spawn(move || thread.run(&received))
+            .map_err(|error| format!("no thread: {error}"))?;
+        Ok(Watcher { inputs })
+    }
+
+    /// Watch the folders of these sources, and those below the roots.
+    pub fn watch(&self, sources: Vec<PathBuf>, roots: Vec<PathBuf>) {
+        // A receiver that is gone means that the session ends.
+        let _ = self.inputs.send(Input::Sources(sources, roots));
+    }
+}
+
+struct Thread<P> {
+    kernel: INotifyWatcher,
+    events: Sender<Event<P>>,
+    watched: Watched,
+    debounce: Debounce,
+    complained: bool,
+}
+
+impl<P> Thread<P> {
+    fn run(mut self, inputs: &Receiver<Input>) {
+        loop {
+            // What has come already is looked at before time is: we may be late.
+            let input = match inputs.try_recv() {
+                Ok(input) => Ok(input),
+                Err(TryRecvError::Disconnected) => Err(RecvTimeoutError::Disconnected),
+                Err(TryRecvError::Empty) => match self.debounce.ready_at(Look::at) {
+                    None => inputs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                    Some(at) => inputs.recv_timeout(at.saturating_duration_since(Instant::now())),
+                },
+            };
+            let open = match input {
+                Ok(Input::Notify(event)) => {
+                    self.happened(event);
+                    true
+                }
+                Ok(Input::Sources(sources, roots)) => {
+                    let first = self.watched.files().next().is_none();
+                    let folders = self.watched.set_sources(&sources, &roots);
+                    self.add(folders);
+                    // What was saved before the first watch stood was not seen.
+                    !first || self.suspect_all()
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    let batch = self.debounce.take();
+                    batch.is_none_or(|batch| self.events.send(Event::Changed(batch)).is_ok())
+                }
+                Err(RecvTimeoutError::Disconnected) => false,
+            };
+            if !open {
+                return;
+            }
+        }
+    }
+
+    fn happened(&mut self, event: notify::Result<notify::Event>) {
+        let event = match event {
+            Ok(event) => event,
+            Err(error) => return self.complain(&error.to_string()),
+        };
+        if event.need_rescan() {
+            tracing::info!("the kernel dropped events: all files are looked at");
+            self.suspect_all();
+            return;
+        }
+        let touch = match event.kind {
+            EventKind::Access(AccessKind::Close(AccessMode::Write))
+            | EventKind::Modify(ModifyKind::Name(_))
+            | EventKind::Remove(_) => Touch::Done,
+            EventKind::Create(_) | EventKind::Modify(ModifyKind::Data(_)) => Touch::Writing,
+            // Reading, and changes of permissions or times alone.
+            _ => return,
+        };
+        let may_be_folder = matches!(
+            event.kind,
+            EventKind::Create(CreateKind::Folder) | EventKind::Modify(ModifyKind::Name(_))
+        );
+        for path in event.paths {
+            tracing::trace!(path = %path.display(), kind = ?event.kind, "seen");
+            if !path.exists() {
+                self.watched.forget(&path);
+            }
+            if may_be_folder && let Some((folders, files)) = self.watched.new_folder(&path) {
+                self.add(folders);
+                for file in files {
+                    self.touched(file, Touch::Done);
+                }
+                // A link to a folder may have been turned: the sources behind it are others now.
+                self.suspect_all();
+            } else if !path.is_dir() {
+                self.touched(path, touch);
+            }
+        }
+    }
+
+    fn touched(&mut self, path: PathBuf, touch: Touch) {
+        match self.watched.kind(&path) {
+            Kind::Matters => self.debounce.matters(path, touch, Instant::now()),
+            Kind::Other => self.debounce.other(path, Instant::now()),
+            Kind::Ignored => {}
+        }
+    }
+
+    /// Sends all files to be compared with what was compiled.
+    fn suspect_all(&mut self) -> bool {
+        let mut batch = Batch::new(Default::default(), SystemTime::now());
+        batch.suspects = self.watched.files().cloned().collect();
+        // What is suspected does not stop a compilation: it may well have done what is to be done.
+        batch.urgent = false;
+        self.events.send(Event::Changed(batch)).is_ok()
+    }
+
+    fn add(&mut self, folders: Vec<PathBuf>) {
+        for folder in folders {
+            match self.kernel.watch(&folder, RecursiveMode::NonRecursive) {
+                Ok(()) => tracing::debug!(folder = %folder.display(), "watched"),
+                Err(error) if folder.is_dir() => {
+                    self.watched.forget(&folder);
+                    self.complain(&error.to_string());
+                }
+                // It is gone already.
+                Err(_) => self.watched.forget(&folder),
+            }
+        }
+    }
+
+    fn complain(&mut self, error: &str) {
+        tracing::warn!(error, "watching failed");
+        if !self.complained {
+            self.complained = true;
+            let problem = format!(
+                "some files are not watched ({error}); `cargo liveswap doctor` says what to do"
+            );
+            // A receiver that is gone means that the session ends.
+            let _ = self.events.send(Event::WatchProblem(problem));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::Path;
+    use std::time::Duration;
+
+    struct Project {
+        _dir: tempfile::TempDir,
+        root: PathBuf,
+        events: Receiver<Event<()>>,
+    }
+
+    impl Project {
+        fn new(files: &[&str]) -> Project {
+            let dir = tempfile::tempdir().unwrap();
+            let root = dir.path().canonicalize().unwrap();
+            fs::create_dir(root.join("src")).unwrap();
+            for file in files {
+                fs::write(root.join(file), "1").unwrap();
+            }
+            let (sender, events) = channel();
+            let watcher = Watcher::start(sender).unwrap();
+            let sources = files.iter().map(|file| root.join(file)).collect();
+            watcher.watch(sources, vec![root.clone()]);
+            let project = Project { _dir: dir, root, events };
+            // It comes when the watches stand.
+            let first = project.batch();
+            assert!(first.paths.is_empty() && !first.suspects.is_empty());
+            project
+        }
+
+        fn batch(&self) -> Batch {
+            match self.events.recv_timeout(Duration::from_secs(10)) {
+                Ok(Event::Changed(batch)) => batch,
+                other => panic!("{other:?}"),
+            }
+        }
+
+        fn changed(&self) -> Vec<String> {
+            let batch = self.batch();
+            let name = |path: &PathBuf| path.strip_prefix(&self.root).unwrap().display().to_string();
+            batch.paths.iter().map(name).collect()
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.root.join(name)
+        }
+    }
+
+    #[test]
+    fn each_way_to_save_is_one_batch() {
+        let project = Project::new(&["src/main.rs"]);
+        let main = project.path("src/main.rs");
+        fs::write(&main, "2").unwrap();
+        assert_eq!(project.changed(), ["src/main.rs"]);
+        fs::write(project.path(".tmp"), "3").unwrap();
+        fs::rename(project.path(".tmp"), &main).unwrap();
+        assert_eq!(project.changed(), ["src/main.rs"]);
+        fs::rename(&main, project.path("src/main.rs~")).unwrap();
+        fs::write(&main, "4").unwrap();
+        assert_eq!(project.changed(), ["src/main.rs"]);
+    }
+
+    #[test]
+    fn of_many_files_at_once_none_is_lost() {
+        let names: Vec<String> = (0..30).map(|n| format!("src/f{n:02}.rs")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let project = Project::new(&names);
+        for name in &names {
+            fs::write(project.path(name), "2").unwrap();
+        }
+        // One batch, unless the machine stood still in between.
+        let mut seen = std::collections::BTreeSet::new();
+        while seen.len() < names.len() {
+            seen.extend(project.changed());
+        }
+        assert!(seen.iter().eq(&names));
+    }
+
+    #[test]
+    fn a_file_in_a_new_folder_is_seen() {
+        let project = Project::new(&["src/main.rs"]);
+        fs::create_dir_all(project.path("src/a/b")).unwrap();
+        fs::write(project.path("src/a/b/c.rs"), "1").unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !project.batch().paths.contains(&project.path("src/a/b/c.rs")) {
+            assert!(Instant::now() < deadline);
+        }
+    }
+
+    #[test]
+    fn a_source_behind_a_link_is_seen() {
+        let elsewhere = tempfile::tempdir().unwrap();
+        let real = elsewhere.path().canonicalize().unwrap().join("real.rs");
+        fs::write(&real, "1").unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("link.rs");
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let (sender, events) = channel::<Event<()>>();
+        let watcher = Watcher::start(sender).unwrap();
+        watcher.watch(vec![link], Vec::new());
+        events.recv_timeout(Duration::from_secs(10)).unwrap();
+        fs::write(&real, "2").unwrap();
+        let Ok(Event::Changed(batch)) = events.recv_timeout(Duration::from_secs(10)) else {
+            panic!("nothing was seen");
+        };
+        assert!(batch.paths.contains(Path::new(&real)), "{batch:?}");
+    }
+}

@@ -1,0 +1,229 @@
+//! The thread that compiles and compares: it owns the build side and the engine.
+
+use std::collections::{BTreeSet, HashSet};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::{Duration, Instant, SystemTime};
+
+use liveswap_protocol::message::Hello;
+
+use super::batch::Batch;
+use super::event::Event;
+use super::parts::{Begun, Builder, DebugFile, Done, Job, NoAgent, Outcome, Planner};
+use super::watcher::Watcher;
+use crate::codes::Code;
+use crate::model::{BuildError, CancelToken, Change, Compiled};
+
+/// A time of modification that lies further before the first event is not that of the save.
+const PLAUSIBLE: Duration = Duration::from_secs(1);
+
+/// The engine is opened while the program starts; whoever needs it first waits.
+pub enum Engine<E> {
+    /// It is on its way.
+    Opening(Receiver<Result<E, String>>),
+    /// It is there, or cannot be had.
+    Open(Result<E, String>),
+}
+
+impl<E> Engine<E> {
+    fn get(&mut self) -> &mut Result<E, String> {
+        if let Engine::Opening(coming) = self {
+            let opened = coming.recv().unwrap_or_else(|_| Err("the engine broke down".to_owned()));
+            *self = Engine::Open(opened);
+        }
+        match self {
+            Engine::Open(opened) => opened,
+            Engine::Opening(_) => unreachable!("it was just opened"),
+        }
+    }
+}
+
+/// What the thread has.
+pub struct Worker<B, E: Planner> {
+    build: B,
+    engine: Engine<E>,
+    events: Sender<Event<E::Plan>>,
+    watcher: Option<Watcher>,
+    sources: Vec<PathBuf>,
+    real_sources: HashSet<PathBuf>,
+    /// Files of compilations that failed: they are tried again with whatever changes next.
+    unbuilt: BTreeSet<PathBuf>,
+}
+
+impl<B: Builder, E: Planner> Worker<B, E> {
+    /// Before the first job. The watcher learns the sources.
+    pub fn new(
+        build: B,
+        engine: Engine<E>,
+        events: Sender<Event<E::Plan>>,
+        watcher: Option<Watcher>,
+    ) -> Self {
+        let mut worker = Worker {
+            build,
+            engine,
+            events,
+            watcher,
+            sources: Vec::new(),
+            real_sources: HashSet::new(),
+            unbuilt: BTreeSet::new(),
+        };
+        worker.sources_may_differ();
+        worker
+    }
+
+    /// Does jobs until nobody gives any more.
+    pub fn run(mut self, jobs: &Receiver<Job<E::Plan>>) {
+        for job in jobs {
+            match job {
+                Job::Changed { batch, hello, cancel } => {
+                    let done = self.changed(&batch, hello.as_ref(), &cancel);
+                    self.send(done);
+                }
+                Job::Deferred { hello, cancel } => {
+                    let done = self.timed(hello.as_ref(), |build| build.finish_deferred(&cancel));
+                    self.send(done);
+                }
+                Job::Commit(plan) => {
+                    if let Ok(engine) = self.engine.get() {
+                        engine.commit(plan);
+                    }
+                }
+                Job::Abandon(plan) => {
+                    if let Ok(engine) = self.engine.get() {
+                        engine.abandon(plan);
+                    }
+                }
+            }
+        }
+    }
+
+    fn send(&self, done: Done<E::Plan>) {
+        // A receiver that is gone means that the session ends.
+        let _ = self.events.send(Event::Worker(done));
+    }
+
+    fn changed(
+        &mut self,
+        batch: &Batch,
+        hello: Result<&Hello, &NoAgent>,
+        cancel: &CancelToken,
+    ) -> Done<E::Plan> {
+        let all: BTreeSet<PathBuf> =
+            batch.paths.iter().chain(&batch.suspects).chain(&self.unbuilt).cloned().collect();
+        let (changed, same): (Vec<PathBuf>, Vec<PathBuf>) =
+            all.into_iter().partition(|path| self.build.classify(path) != Change::Irrelevant);
+        let news = |path: &&PathBuf| !self.unbuilt.contains(*path) || batch.paths.contains(*path);
+        let mut shown: Vec<PathBuf> = changed.iter().filter(news).cloned().collect();
+        if shown.is_empty() {
+            // Saved without a change, or after a failure something that may have been missing.
+            let fix = |path: &PathBuf| !self.unbuilt.is_empty() && path.is_file();
+            let touched = |path: &&PathBuf| {
+                batch.paths.contains(*path) && (self.is_source(path) || fix(path))
+            };
+            shown = same.iter().filter(touched).cloned().collect();
+        }
+        if shown.is_empty() && !batch.rebuild {
+            return Done::Irrelevant;
+        }
+        self.send(Done::Begun(begun(shown, batch.noticed)));
+        if changed.is_empty() && !batch.rebuild {
+            self.unbuilt.clear();
+            return Done::Same;
+        }
+        let rebuild = batch.rebuild;
+        let done = self.timed(hello, |build| {
+            if rebuild { build.rebuild(cancel) } else { build.compile(&changed, cancel) }
+        });
+        match &done {
+            Done::Failed(BuildError::Cancelled) => {}
+            Done::Failed(_) => self.unbuilt.extend(changed),
+            _ => self.unbuilt.clear(),
+        }
+        self.sources_may_differ();
+        done
+    }
+
+    fn timed(
+        &mut self,
+        hello: Result<&Hello, &NoAgent>,
+        work: impl FnOnce(&mut B) -> Result<Compiled, BuildError>,
+    ) -> Done<E::Plan> {
+        let start = Instant::now();
+        let compiled = match work(&mut self.build) {
+            Ok(compiled) => compiled,
+            Err(error) => return Done::Failed(error),
+        };
+        let compile = start.elapsed();
+        tracing::debug!(?compile, rustc = ?compiled.rustc_runs, "compiled");
+        let deferred = compiled.deferred;
+        let start = Instant::now();
+        let outcome = self.plan(compiled, hello);
+        Done::Planned { outcome, compile, diff: start.elapsed(), deferred }
+    }
+
+    fn plan(&mut self, compiled: Compiled, hello: Result<&Hello, &NoAgent>) -> Outcome<E::Plan> {
+        let refused = |code: Code, message: &str| Outcome::Refused {
+            code: code.as_str().to_owned(),
+            message: message.to_owned(),
+        };
+        let hello = match hello {
+            Ok(hello) => hello,
+            Err(missing) => return refused(missing.code, &missing.message),
+        };
+        let outcome = match self.engine.get() {
+            Ok(engine) => engine.plan(compiled, hello),
+            Err(error) => return refused(Code::Executable, error),
+        };
+        if let Outcome::Patch(planned) = &outcome
+            && let Some(file) = &planned.debug_file
+            && let Err(error) = write(file)
+        {
+            // The code is right without it; only debuggers and backtraces will know less.
+            tracing::warn!(%error, file = %file.path.display(), "no file for debuggers");
+        }
+        outcome
+    }
+
+    fn is_source(&self, path: &Path) -> bool {
+        self.real_sources.contains(path)
+            || path.canonicalize().is_ok_and(|path| self.real_sources.contains(&path))
+    }
+
+    fn sources_may_differ(&mut self) {
+        let sources = self.build.sources();
+        if sources == self.sources && !sources.is_empty() {
+            return;
+        }
+        let real = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
+        self.real_sources = sources.iter().map(real).collect();
+        if let Some(watcher) = &self.watcher {
+            watcher.watch(sources.clone(), self.build.watch_roots());
+        }
+        self.sources = sources;
+    }
+}
+
+/// When the newest of the files was saved: as the file system says, if that can be.
+fn begun(paths: Vec<PathBuf>, noticed: SystemTime) -> Begun {
+    let at = SystemTime::now();
+    let modified = |path: &PathBuf| path.metadata().and_then(|data| data.modified()).ok();
+    let newest = paths.iter().filter_map(modified).max();
+    // A file that was restored, or touched with a time of choice, does not say when it was saved.
+    let earliest = noticed.checked_sub(PLAUSIBLE).unwrap_or(noticed);
+    let saved = newest.filter(|time| (earliest..=at).contains(time)).unwrap_or(noticed);
+    Begun { paths, saved, at }
+}
+
+fn write(file: &DebugFile) -> std::io::Result<()> {
+    std::fs::write(&file.path, &file.bytes)?;
+    for link in &file.links {
+        // Relative: the folder may be seen under another name.
+        symlink(file.path.file_name().unwrap_or_default(), link)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "worker_tests.rs"]
+mod tests;

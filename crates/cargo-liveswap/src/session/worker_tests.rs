@@ -1,0 +1,231 @@
+//! The worker with a build that compiles nothing and an engine that plans nothing.
+
+use super::*;
+use std::collections::HashMap;
+use std::fs;
+use std::sync::mpsc::channel;
+
+use crate::session::parts::Planned;
+
+/// "Compiles" by remembering contents; a file with `error` in it does not compile.
+#[derive(Default)]
+struct Build {
+    sources: Vec<PathBuf>,
+    compiled: HashMap<PathBuf, String>,
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+impl Builder for Build {
+    fn sources(&self) -> Vec<PathBuf> {
+        self.sources.clone()
+    }
+    fn watch_roots(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+    fn classify(&mut self, path: &Path) -> Change {
+        let known = self.sources.iter().any(|it| it == path);
+        let same = self.compiled.get(path) == Some(&read(path));
+        if known && !same { Change::Source } else { Change::Irrelevant }
+    }
+    fn compile(&mut self, _: &[PathBuf], cancel: &CancelToken) -> Result<Compiled, BuildError> {
+        if cancel.is_cancelled() {
+            return Err(BuildError::Cancelled);
+        }
+        let now: HashMap<PathBuf, String> =
+            self.sources.iter().map(|it| (it.clone(), read(it))).collect();
+        if now.values().any(|text| text.contains("error")) {
+            return Err(BuildError::Compile { diagnostics: Vec::new() });
+        }
+        self.compiled = now;
+        Ok(Compiled::default())
+    }
+    fn rebuild(&mut self, cancel: &CancelToken) -> Result<Compiled, BuildError> {
+        self.compile(&[], cancel)
+    }
+    fn finish_deferred(&mut self, _: &CancelToken) -> Result<Compiled, BuildError> {
+        Ok(Compiled::default())
+    }
+}
+
+struct Planning;
+
+impl Planner for Planning {
+    type Plan = ();
+    fn plan(&mut self, _: Compiled, hello: &Hello) -> Outcome<()> {
+        let folder = PathBuf::from(&hello.images);
+        Outcome::Patch(Box::new(Planned {
+            patch: Vec::new(),
+            bytes: 0,
+            modules: Vec::new(),
+            pending: Vec::new(),
+            pending_only: false,
+            old_bodies: Vec::new(),
+            debug_file: Some(DebugFile {
+                path: folder.join("slice-0001.so"),
+                bytes: vec![1, 2],
+                slice: 1,
+                links: vec![folder.join("slice-0002.so")],
+            }),
+            plan: (),
+        }))
+    }
+    fn commit(&mut self, (): ()) {}
+    fn abandon(&mut self, (): ()) {}
+}
+
+struct Bench {
+    dir: tempfile::TempDir,
+    worker: Worker<Build, Planning>,
+    events: Receiver<Event<()>>,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let dir = tempfile::tempdir().unwrap();
+        let sources = vec![dir.path().join("a.rs"), dir.path().join("b.rs")];
+        for path in &sources {
+            fs::write(path, "1").unwrap();
+        }
+        let mut build = Build { sources, ..Build::default() };
+        build.compile(&[], &CancelToken::new()).unwrap();
+        let (sender, events) = channel();
+        let worker = Worker::new(build, Engine::Open(Ok(Planning)), sender, None);
+        Bench { dir, worker, events }
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.dir.path().join(name), text).unwrap();
+    }
+
+    fn batch(&self, names: &[&str]) -> Batch {
+        let paths = names.iter().map(|name| self.dir.path().join(name)).collect();
+        Batch::new(paths, SystemTime::now())
+    }
+
+    fn does(&mut self, batch: &Batch) -> Done<()> {
+        let hello = Hello {
+            version: 1,
+            pid: 1,
+            build_id: Vec::new(),
+            bias: 0,
+            range_start: 0,
+            range_len: 0,
+            page_size: 4096,
+            generation: 0,
+            images: self.dir.path().display().to_string(),
+        };
+        self.worker.changed(batch, Ok(&hello), &CancelToken::new())
+    }
+
+    /// The names of the files of the last `Begun`.
+    fn begun(&self) -> Option<Vec<String>> {
+        match self.events.try_recv() {
+            Ok(Event::Worker(Done::Begun(begun))) => {
+                let name = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+                Some(begun.paths.iter().map(name).collect())
+            }
+            _ => None,
+        }
+    }
+}
+
+#[test]
+fn a_changed_file_is_compiled_and_its_debug_file_written() {
+    let mut bench = Bench::new();
+    bench.write("a.rs", "2");
+    let batch = bench.batch(&["a.rs", "b.rs", "note.txt"]);
+    assert!(matches!(bench.does(&batch), Done::Planned { .. }));
+    assert_eq!(bench.begun().unwrap(), ["a.rs"]);
+    for name in ["slice-0001.so", "slice-0002.so"] {
+        assert_eq!(fs::read(bench.dir.path().join(name)).unwrap(), [1, 2]);
+    }
+}
+
+#[test]
+fn a_touched_file_is_seen_and_not_compiled() {
+    let mut bench = Bench::new();
+    let batch = bench.batch(&["a.rs"]);
+    assert!(matches!(bench.does(&batch), Done::Same));
+    assert_eq!(bench.begun().unwrap(), ["a.rs"]);
+}
+
+#[test]
+fn what_is_no_source_is_not_worth_a_word() {
+    let mut bench = Bench::new();
+    bench.write("note.txt", "2");
+    let mut batch = bench.batch(&["note.txt"]);
+    assert!(matches!(bench.does(&batch), Done::Irrelevant));
+    // Nor are files that only may have changed.
+    batch.suspects = bench.worker.sources.iter().cloned().collect();
+    assert!(matches!(bench.does(&batch), Done::Irrelevant));
+    assert_eq!(bench.begun(), None);
+    bench.write("b.rs", "2");
+    assert!(matches!(bench.does(&batch), Done::Planned { .. }));
+    assert_eq!(bench.begun().unwrap(), ["b.rs"]);
+}
+
+#[test]
+fn after_an_error_another_file_may_be_the_cure() {
+    let mut bench = Bench::new();
+    bench.write("a.rs", "error");
+    let batch = bench.batch(&["a.rs"]);
+    assert!(matches!(bench.does(&batch), Done::Failed(BuildError::Compile { .. })));
+    bench.begun();
+    // A file that nobody knew yet: a missing module.
+    bench.write("new.rs", "1");
+    let batch = bench.batch(&["new.rs"]);
+    assert!(matches!(bench.does(&batch), Done::Failed(BuildError::Compile { .. })));
+    assert_eq!(bench.begun().unwrap(), ["new.rs"]);
+    // What an editor left behind is none.
+    let batch = bench.batch(&["gone.tmp"]);
+    assert!(matches!(bench.does(&batch), Done::Irrelevant));
+}
+
+#[test]
+fn an_error_that_is_taken_back_is_no_change() {
+    let mut bench = Bench::new();
+    bench.write("a.rs", "error");
+    let batch = bench.batch(&["a.rs"]);
+    bench.does(&batch);
+    bench.write("a.rs", "1");
+    assert!(matches!(bench.does(&batch), Done::Same));
+    assert!(bench.worker.unbuilt.is_empty());
+}
+
+#[test]
+fn a_rebuild_asks_the_compiler_in_any_case() {
+    let mut bench = Bench::new();
+    let mut batch = bench.batch(&[]);
+    batch.rebuild = true;
+    assert!(matches!(bench.does(&batch), Done::Planned { .. }));
+}
+
+#[test]
+fn without_a_run_time_or_an_engine_the_change_is_refused() {
+    let mut bench = Bench::new();
+    let missing = NoAgent { code: Code::NoAnswer, message: "gone".into() };
+    let outcome = bench.worker.plan(Compiled::default(), Err(&missing));
+    assert!(matches!(outcome, Outcome::Refused { code, .. } if code == "LS0011"));
+    let mut engine: Engine<Planning> = Engine::Opening(channel().1);
+    assert!(engine.get().is_err());
+}
+
+#[test]
+fn a_save_counts_from_its_time_if_that_can_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.rs");
+    let file = fs::File::create(&path).unwrap();
+    let now = SystemTime::now();
+    let saved_at = |time: SystemTime| {
+        file.set_modified(time).unwrap();
+        begun(vec![path.clone()], now).saved
+    };
+    let shortly = now - Duration::from_millis(30);
+    assert_eq!(saved_at(shortly), shortly);
+    // `git checkout` of an old file, and a clock that is ahead.
+    assert_eq!(saved_at(now - Duration::from_secs(3600)), now);
+    assert_eq!(saved_at(now + Duration::from_secs(3600)), now);
+}

@@ -1,0 +1,231 @@
+//! The record of one compilation: written by the wrapper before rustc starts, read by the session.
+
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use super::layout::{self, Stage};
+use super::text::Text;
+
+/// What a compilation makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    /// A crate whose code can be replaced while the program runs.
+    Live,
+    /// A crate of the user that runs while other crates are built: a proc macro, a build script.
+    Helper,
+    /// A crate of somebody else.
+    Foreign,
+}
+
+/// One compilation.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// What it makes.
+    pub kind: Kind,
+    /// Key of the unit: the same as long as a session lasts, whatever cargo calls its files.
+    pub unit: String,
+    /// Name of its files, without extension and `lib`.
+    pub stem: String,
+    /// The crate's name.
+    pub crate_name: String,
+    /// All of its types.
+    pub crate_types: Vec<String>,
+    /// The package's name.
+    pub package: String,
+    /// The package's version.
+    pub version: String,
+    /// The folder of the package's manifest.
+    pub manifest_dir: Text,
+    /// Where its files are put.
+    pub out_dir: Text,
+    /// `0` to `3`, `s` or `z`.
+    pub opt_level: String,
+    /// Enabled features.
+    pub features: Vec<String>,
+    /// How code is made: see [`super::rustc_args::RustcArgs::code_options`].
+    pub code_options: Vec<String>,
+    /// Files of the crates that it uses directly.
+    pub externs: Vec<Text>,
+    /// Where its build script puts files, if it has one.
+    pub build_out_dir: Option<Text>,
+    /// The run of cargo that it belongs to.
+    pub run: String,
+    /// For [`Kind::Live`]: how to do it again.
+    pub command: Option<Recorded>,
+}
+
+/// A command to repeat.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Recorded {
+    /// Wrappers and rustc.
+    pub programs: Vec<Text>,
+    /// The arguments.
+    pub args: Vec<Text>,
+    /// Where.
+    pub cwd: Text,
+    /// What its environment has more than the session's, or other values.
+    pub env: Vec<(Text, Text)>,
+    /// The linker that the user configured.
+    pub linker: Option<Text>,
+    /// Whether the link stage may take the linker that comes with rustc.
+    pub lld: bool,
+}
+
+impl Record {
+    /// Reads the one in this file.
+    ///
+    /// # Errors
+    /// Those of the file system; `InvalidData` for what is no record of this version.
+    pub fn read(path: &Path) -> io::Result<Record> {
+        let bytes = fs::read(path)?;
+        serde_json::from_slice(&bytes)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+
+    /// Writes it to its place.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn write(&self, stage: &Stage) -> io::Result<()> {
+        let json = serde_json::to_vec(self)?;
+        layout::write_atomically(&stage.unit(&self.stem), &json)
+    }
+
+    /// All records, with the time of each.
+    ///
+    /// # Errors
+    /// Those of the file system. A file that is no record is left out.
+    pub fn read_all(stage: &Stage) -> io::Result<Vec<(Record, SystemTime)>> {
+        let mut records = Vec::new();
+        for entry in fs::read_dir(stage.units())? {
+            let path = entry?.path();
+            if path.extension() != Some(OsStr::new("json")) {
+                continue;
+            }
+            if let (Ok(record), Ok(time)) = (
+                Record::read(&path),
+                fs::metadata(&path).and_then(|metadata| metadata.modified()),
+            ) {
+                records.push((record, time));
+            }
+        }
+        Ok(records)
+    }
+
+    /// Whether it makes a program.
+    pub fn is_program(&self) -> bool {
+        self.crate_types.iter().any(|kind| kind == "bin")
+    }
+
+    /// The executable or library that it makes.
+    pub fn output(&self) -> PathBuf {
+        let name = if self.is_program() {
+            self.stem.clone()
+        } else {
+            format!("lib{}.rlib", self.stem)
+        };
+        self.out_dir.path().join(name)
+    }
+
+    /// Its list of sources.
+    pub fn dep_info(&self) -> PathBuf {
+        self.out_dir.path().join(format!("{}.d", self.stem))
+    }
+
+    /// The stems of the crates that it uses directly.
+    pub fn extern_stems(&self) -> impl Iterator<Item = String> + '_ {
+        self.externs
+            .iter()
+            .filter_map(|path| stem_of_library(path.path()))
+    }
+}
+
+/// `logic-f2e1` of `…/liblogic-f2e1.rlib`.
+pub fn stem_of_library(path: &Path) -> Option<String> {
+    let stem = path.file_stem()?.to_str()?;
+    Some(stem.strip_prefix("lib").unwrap_or(stem).to_owned())
+}
+
+/// Hashes of a whole environment, so that another process can tell what differs without a file that
+/// holds everybody's secrets.
+#[derive(Debug, Default)]
+pub struct Environment(HashSet<u64>);
+
+impl Environment {
+    /// Of these variables.
+    pub fn of<'a>(variables: impl IntoIterator<Item = &'a (OsString, OsString)>) -> Environment {
+        Environment(
+            variables
+                .into_iter()
+                .map(|(name, value)| Self::hash(name, value))
+                .collect(),
+        )
+    }
+
+    /// Reads what [`Environment::write`] wrote; an empty one if there is nothing.
+    pub fn read(stage: &Stage) -> Environment {
+        let text = fs::read_to_string(stage.environment()).unwrap_or_default();
+        Environment(text.lines().filter_map(|line| line.parse().ok()).collect())
+    }
+
+    /// Writes it to its place.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn write(&self, stage: &Stage) -> io::Result<()> {
+        let mut text = String::new();
+        for hash in &self.0 {
+            text.push_str(&hash.to_string());
+            text.push('\n');
+        }
+        layout::write_atomically(&stage.environment(), text.as_bytes())
+    }
+
+    /// Whether the variable has this value in it.
+    pub fn has(&self, name: &OsStr, value: &OsStr) -> bool {
+        self.0.contains(&Self::hash(name, value))
+    }
+
+    fn hash(name: &OsStr, value: &OsStr) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (name, value).hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_are_found_by_the_names_of_their_files() {
+        assert_eq!(
+            stem_of_library(Path::new("/t/liblogic-f2.rmeta")).as_deref(),
+            Some("logic-f2")
+        );
+        assert_eq!(
+            stem_of_library(Path::new("/t/libpm-1.so")).as_deref(),
+            Some("pm-1")
+        );
+    }
+
+    #[test]
+    fn an_environment_knows_its_variables_by_name_and_value() {
+        let folder = tempfile::tempdir().unwrap();
+        let stage = Stage::new(folder.path().to_owned());
+        Environment::of(&[("A".into(), "1".into())])
+            .write(&stage)
+            .unwrap();
+        let read = Environment::read(&stage);
+        assert!(read.has("A".as_ref(), "1".as_ref()));
+        assert!(!read.has("A".as_ref(), "2".as_ref()));
+        assert!(!read.has("B".as_ref(), "1".as_ref()));
+    }
+}

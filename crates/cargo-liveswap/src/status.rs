@@ -1,0 +1,164 @@
+//! `cargo liveswap status` and `cargo liveswap swap`: questions to the sessions of a project.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::build::project::Project;
+use crate::cli::WhereArgs;
+use crate::log::stderr_line;
+use crate::model::RunOptions;
+use crate::session::control::{Answer, Request, ask};
+use crate::session::session_file::SessionFile;
+
+/// A session that answers.
+struct Living {
+    pid: u32,
+    control: PathBuf,
+    status: Answer,
+}
+
+/// `cargo liveswap status`.
+#[expect(clippy::print_stdout, reason = "it is what was asked for")]
+pub fn status(place: &WhereArgs) -> ExitCode {
+    let sessions = match sessions(place) {
+        Ok(sessions) => sessions,
+        Err(code) => return code,
+    };
+    if sessions.is_empty() {
+        stderr_line("liveswap: no session runs in this project");
+        return ExitCode::FAILURE;
+    }
+    for session in sessions {
+        print!("{}", text(session.pid, &session.status));
+    }
+    ExitCode::SUCCESS
+}
+
+/// `cargo liveswap swap`.
+#[expect(clippy::print_stdout, reason = "it is what was asked for")]
+pub fn swap(place: &WhereArgs, pid: Option<u32>) -> ExitCode {
+    let mut sessions = match sessions(place) {
+        Ok(sessions) => sessions,
+        Err(code) => return code,
+    };
+    if let Some(pid) = pid {
+        sessions.retain(|session| session.pid == pid || program(&session.status) == Some(pid));
+    }
+    let session = match sessions.as_slice() {
+        [one] => one,
+        [] => {
+            stderr_line("liveswap: no such session runs in this project");
+            return ExitCode::FAILURE;
+        }
+        several => {
+            let pids: Vec<String> = several.iter().map(|it| it.pid.to_string()).collect();
+            stderr_line(&format!(
+                "liveswap: several sessions run: say which one with --pid ({})",
+                pids.join(", ")
+            ));
+            return ExitCode::from(2);
+        }
+    };
+    match ask(&session.control, Request::Swap) {
+        Ok(Answer::Swapped { success, outcome }) => {
+            println!("{outcome}");
+            ExitCode::from(u8::from(!success))
+        }
+        Ok(other) => {
+            stderr_line(&format!("liveswap: the session answers something else: {other:?}"));
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            stderr_line(&format!("liveswap: the session ended: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The sessions of the project that live; the files of dead ones are removed.
+fn sessions(place: &WhereArgs) -> Result<Vec<Living>, ExitCode> {
+    let flag = |name: &str, value: &Option<PathBuf>| {
+        value.as_ref().map(|value| {
+            let mut flag = OsString::from(name);
+            flag.push(value);
+            flag
+        })
+    };
+    let flags = [
+        flag("--manifest-path=", &place.manifest_path),
+        flag("--target-dir=", &place.target_dir),
+    ];
+    let options = RunOptions {
+        cargo_args: flags.into_iter().flatten().collect(),
+        manifest_path: place.manifest_path.clone(),
+        ..RunOptions::default()
+    };
+    let project = Project::of(&options).map_err(|error| {
+        stderr_line(&format!("liveswap: {error}"));
+        ExitCode::FAILURE
+    })?;
+    let mut living = Vec::new();
+    for (path, file) in SessionFile::find(&project.target_dir) {
+        match ask(&file.control, Request::Status) {
+            Ok(status) => living.push(Living { pid: file.pid, control: file.control, status }),
+            Err(error) => {
+                tracing::debug!(%error, file = %path.display(), "a dead session's file");
+                // It may be gone already, or be removed next time.
+                let _ = std::fs::remove_file(path);
+            }
+        }
+    }
+    Ok(living)
+}
+
+fn program(status: &Answer) -> Option<u32> {
+    match status {
+        Answer::Status { pid, .. } => Some(*pid),
+        Answer::Swapped { .. } => None,
+    }
+}
+
+fn text(session: u32, status: &Answer) -> String {
+    let Answer::Status { pid, exe, generation, functions, outcome, seconds } = status else {
+        return String::new();
+    };
+    let ago = match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        _ => format!("{} h", seconds / 3600),
+    };
+    let last = match outcome {
+        Some(outcome) => format!("last change ({ago} ago): {outcome}"),
+        None => format!("no change since the start {ago} ago"),
+    };
+    format!(
+        "{}\n  program {pid}, session {session}\n  generation {generation}, {functions} functions swapped\n  {last}\n",
+        exe.display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_says_what_runs_and_what_happened_last() {
+        let mut status = Answer::Status {
+            pid: 12,
+            exe: "app".into(),
+            generation: 3,
+            functions: 5,
+            outcome: None,
+            seconds: 70,
+        };
+        assert_eq!(
+            text(11, &status),
+            "app\n  program 12, session 11\n  generation 3, 5 functions swapped\n  no change since the start 1 min ago\n"
+        );
+        if let Answer::Status { outcome, .. } = &mut status {
+            *outcome = Some("unchanged".into());
+        }
+        assert!(text(11, &status).contains("last change (1 min ago): unchanged"));
+    }
+}

@@ -1,0 +1,37 @@
+//! The dynamic linker: symbols of shared libraries, and functions called by address.
+
+use std::ffi::CString;
+
+/// The address of a symbol in the program's libraries (those it was started with, and the executable's
+/// own exports), as code of the executable would find it.
+pub fn find(name: &str) -> Option<u64> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: dlsym reads the name.
+    let address = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+    (!address.is_null()).then_some(address as u64)
+}
+
+/// Tells the unwinder of a section of unwind information.
+///
+/// `register` is the address of libgcc's `__register_frame`; `section` one that [`crate::check`] let
+/// pass, mapped for ever.
+pub fn register_frames(register: u64, section: u64) {
+    // SAFETY: the function's C type; the section is complete and ends with a terminator.
+    unsafe {
+        let register: unsafe extern "C" fn(*const u8) = std::mem::transmute(register as usize);
+        register(section as *const u8);
+    }
+}
+
+/// Calls an initialiser of an image that is live: code that [`crate::check`] found in an image or the
+/// executable.
+pub fn call_initialiser(function: u64) {
+    // SAFETY: what stands in `.init_array` takes argc, argv and envp; those who do not want them
+    // ignore them by the C calling convention. There are none to give any more.
+    unsafe {
+        let function: unsafe extern "C-unwind" fn(libc::c_int, *const *const u8, *const *const u8) =
+            std::mem::transmute(function as usize);
+        let nothing = std::ptr::null::<u8>();
+        function(0, &raw const nothing, &raw const nothing);
+    }
+}

@@ -1,0 +1,17 @@
+//! `cargo liveswap run` on small real projects: what goes live, what is held back, what survives.
+
+mod kinds;
+mod layouts;
+mod linkers;
+mod manners;
+mod mistakes;
+mod new_things;
+mod ordinary;
+mod panics;
+mod pointers;
+mod saves;
+mod state;
+mod surface;
+mod terminal;
+mod threads;
+mod tools;

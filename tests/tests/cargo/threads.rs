@@ -1,0 +1,30 @@
+//! Threads that call the function that is being edited, without pause.
+
+use std::time::{Duration, Instant};
+
+use liveswap_tests::LiveProject;
+
+const SWAPS: u64 = 300;
+
+#[test]
+fn eight_threads_call_a_function_over_300_swaps() {
+    let project = LiveProject::new("threads");
+    let mut live = project.run();
+    assert_eq!(live.line(), "ready");
+    let original = project.read("src/work.rs");
+    for version in 2..=SWAPS + 1 {
+        let text = original.replace("/*version*/ 1", &format!("/*version*/ {version}"));
+        project.save("src/work.rs", &text);
+        live.swapped();
+        // The answer shows that no thread has died, and that all come to the new code at last.
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while live.ask("newest") != version.to_string() {
+            if Instant::now() > deadline {
+                live.disappoint(&format!("version {version} on all threads"));
+            }
+        }
+    }
+    live.send("quit");
+    assert_eq!(live.line(), "true");
+    live.quit();
+}
