@@ -1,66 +1,58 @@
-//! Liveswap beside Nim's own run-time: the same modules, the same host program, the same machine, in
-//! one run, in changing order. See README.md of this folder.
+//! Liveswap beside its peers: the same edits, the same machine, in one run, in changing order. See
+//! README.md of this folder.
 
 #![expect(clippy::print_stdout, reason = "the report goes to stdout")]
 
-mod calls;
-mod growth;
-mod modules;
-mod nim_program;
+mod live;
+mod nim;
 mod readme;
-mod register;
-mod reload;
-mod runtimes;
 mod samples;
-mod session;
-mod stage;
 
-use anyhow::{Result, bail};
+use std::path::PathBuf;
 
-use stage::Stage;
+use anyhow::{Context as _, Result, bail};
 
 const USAGE: &str = "\
-usage: cargo run --release -p liveswap-benches [-- [--write] [all|reload|nim|growth|register|calls] ...]
-  --write   put the tables into benches/README.md as well";
-
-const ALL: [&str; 5] = ["reload", "nim", "growth", "register", "calls"];
+usage: cargo run --release -p liveswap-benches -- [options] [all|PART|live|nimhcr]...
+  parts of the main door (together: live):
+    edits edits-o3 large functions memory start slots
+  parts of the Nim door (together: nimhcr):
+    reload nim growth register calls
+options:
+  --write        put the tables into benches/README.md as well
+  --rounds N     how often an edit is measured (main door; 12)
+  --swaps N      how many swaps the memory is measured over (2000)
+  --dx PATH      measure subsecond, too: the `dx` of dioxus-cli 0.7";
 
 fn main() -> Result<()> {
-    let (options, mut wanted): (Vec<String>, Vec<String>) = std::env::args()
-        .skip(1)
-        .partition(|arg| arg.starts_with('-'));
-    if let Some(unknown) = options.iter().find(|option| *option != "--write") {
-        bail!("unknown: {unknown}\n{USAGE}");
+    let mut options = live::Options::default();
+    let mut write = false;
+    let mut wanted: Vec<String> = Vec::new();
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut value = || words.next().with_context(|| format!("{word} needs a value\n{USAGE}"));
+        match word.as_str() {
+            "--write" => write = true,
+            "--rounds" => options.rounds = value()?.parse()?,
+            "--swaps" => options.swaps = value()?.parse()?,
+            "--dx" => options.dx = Some(PathBuf::from(value()?).canonicalize()?),
+            "all" => wanted.extend(live::PARTS.iter().chain(&nim::PARTS).map(|&part| part.to_owned())),
+            "live" => wanted.extend(live::PARTS.map(str::to_owned)),
+            "nimhcr" => wanted.extend(nim::PARTS.map(str::to_owned)),
+            part if live::PARTS.contains(&part) || nim::PARTS.contains(&part) => wanted.push(word),
+            _ => bail!("unknown: {word}\n{USAGE}"),
+        }
     }
-    if wanted.is_empty() || wanted.iter().any(|what| what == "all") {
-        wanted = ALL.map(str::to_owned).to_vec();
+    if wanted.is_empty() {
+        wanted.extend(live::PARTS.iter().chain(&nim::PARTS).map(|&part| part.to_owned()));
     }
-    if let Some(unknown) = wanted.iter().find(|what| !ALL.contains(&what.as_str())) {
-        bail!("unknown: {unknown}\n{USAGE}");
-    }
-    let stage = Stage::set(&wanted)?;
-    let mut report = format!(
-        "Nim {}, medians of {} (min–max):\n",
-        stage.runtimes.nim_version,
-        samples::ROUNDS
-    );
-    println!("{report}");
-    for what in &wanted {
-        eprintln!("measuring: {what}");
-        let table = match what.as_str() {
-            "reload" => reload::measure(&stage)?,
-            "nim" => nim_program::measure(&stage)?,
-            "growth" => growth::measure(&stage)?,
-            "register" => register::measure(&stage)?,
-            _ => calls::measure(&stage)?,
-        };
-        println!("{table}");
-        report.push('\n');
-        report.push_str(&table);
-    }
-    if options.is_empty() {
-        Ok(())
-    } else {
-        readme::write(&report)
-    }
+    let (main_door, nim_door): (Vec<String>, Vec<String>) = wanted
+        .into_iter()
+        .partition(|part| live::PARTS.contains(&part.as_str()));
+    let mut told = |part: &str, table: String| {
+        println!("{part}\n\n{table}");
+        if write { readme::write(part, &table) } else { Ok(()) }
+    };
+    live::measure(&options, &main_door, &mut told)?;
+    nim::measure(&nim_door, &mut told)
 }

@@ -9,15 +9,34 @@ pub const WARM_UP: usize = 3;
 
 /// Nanoseconds, or instructions.
 #[derive(Default, Clone)]
-pub struct Samples(Vec<f64>);
+pub struct Samples {
+    values: Vec<f64>,
+    given_up: bool,
+}
 
 impl Samples {
+    pub const fn new() -> Self {
+        Self {
+            values: Vec::new(),
+            given_up: false,
+        }
+    }
+
+    /// There is nothing to measure.
+    pub fn give_up(&mut self) {
+        self.given_up = true;
+    }
+
+    pub fn is_given_up(&self) -> bool {
+        self.given_up
+    }
+
     pub fn add(&mut self, value: f64) {
-        self.0.push(value);
+        self.values.push(value);
     }
 
     pub fn median(&self) -> f64 {
-        let mut sorted = self.0.clone();
+        let mut sorted = self.values.clone();
         sorted.sort_by(f64::total_cmp);
         let middle = sorted.len() / 2;
         match sorted.len() {
@@ -28,7 +47,7 @@ impl Samples {
     }
 
     fn range(&self) -> (f64, f64) {
-        self.0
+        self.values
             .iter()
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &x| {
                 (low.min(x), high.max(x))
@@ -37,6 +56,9 @@ impl Samples {
 
     /// `median (min–max)`, in `unit`.
     pub fn told(&self, unit: Unit) -> String {
+        if self.given_up {
+            return "—".to_owned();
+        }
         let (low, high) = self.range();
         format!(
             "{} ({}–{})",

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tempfile::TempDir;
 
-use crate::live::LiveOptions;
+use crate::live::LiveRun;
 use crate::live_command;
+use crate::live_options::LiveOptions;
 
 /// A folder of its own, outside of any workspace. It is removed at the end, unless the test fails.
 pub struct LiveProject {
@@ -133,7 +134,7 @@ impl LiveProject {
 
     /// `cargo liveswap run` without further flags.
     #[track_caller]
-    pub fn run(&self) -> crate::live::LiveRun {
+    pub fn run(&self) -> LiveRun {
         self.live().start()
     }
 

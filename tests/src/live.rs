@@ -1,16 +1,11 @@
 //! `cargo liveswap run` under test: its program's lines, its events, its end.
 
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::cargo_project::LiveProject;
-use crate::library::target_directory;
-use crate::live_command::{clean_environment, liveswap_command};
 use crate::live_event::Event;
 use crate::process::{DEADLINE, Exit, Target, send_signal};
 use crate::stream::{Next, Stream};
@@ -19,149 +14,6 @@ use crate::stream::{Next, Stream};
 const FIRST_BUILD: Duration = Duration::from_secs(420);
 /// How often a wait for an event looks whether the command is still there.
 const LOOK: Duration = Duration::from_millis(200);
-
-/// How a project's program is started.
-pub struct LiveOptions {
-    command: Command,
-    events: PathBuf,
-    program: Vec<String>,
-}
-
-impl LiveOptions {
-    pub(crate) fn new(project: &LiveProject) -> Self {
-        let mut command = Command::new(liveswap_command());
-        clean_environment(&mut command);
-        let number = EVENT_FILES.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let events = std::env::temp_dir().join(format!(
-            "liveswap-events-{}-{number}.jsonl",
-            std::process::id()
-        ));
-        command
-            .current_dir(project.root())
-            .args(["liveswap", "run", "--events"])
-            .arg(&events)
-            // No process of the test's own group, so that all of it can be ended as one.
-            .process_group(0);
-        Self {
-            command,
-            events,
-            program: Vec::new(),
-        }
-    }
-
-    /// A flag of `cargo run`.
-    pub fn arg(mut self, flag: &str) -> Self {
-        self.command.arg(flag);
-        self
-    }
-
-    /// Flags of `cargo run`.
-    pub fn args(mut self, flags: &[&str]) -> Self {
-        self.command.args(flags);
-        self
-    }
-
-    /// An argument for the program.
-    pub fn program_arg(mut self, argument: &str) -> Self {
-        self.program.push(argument.to_owned());
-        self
-    }
-
-    /// A variable of the environment.
-    pub fn env(mut self, name: &str, value: &str) -> Self {
-        self.command.env(name, value);
-        self
-    }
-
-    /// Where the command is started.
-    pub fn cwd(mut self, folder: PathBuf) -> Self {
-        self.command.current_dir(folder);
-        self
-    }
-
-    /// Uses a target folder that is kept from one run of the tests to the next, so that dependencies
-    /// need not be compiled again. The project itself always is: it lies somewhere else each time.
-    pub fn keep_dependencies(self, name: &str) -> Self {
-        let folder = target_directory().join("tmp/liveswap-cargo").join(name);
-        std::fs::create_dir_all(&folder).expect("the target directory is ours to write");
-        let folder = folder.to_str().expect("a path that is text").to_owned();
-        self.env("CARGO_TARGET_DIR", &folder)
-    }
-
-    /// Has another program start the command: `wrap` gets it as text for a shell.
-    pub fn wrapped(mut self, wrap: impl FnOnce(&str) -> Command) -> Self {
-        let quoted = |word: &OsStr| {
-            let word = word.to_str().expect("a path that is text");
-            assert!(!word.contains('\''), "{word}");
-            format!("'{word}'")
-        };
-        let words: Vec<String> = std::iter::once(self.command.get_program())
-            .chain(self.command.get_args())
-            .map(quoted)
-            .collect();
-        let mut outer = wrap(&words.join(" "));
-        for (name, value) in self.command.get_envs() {
-            match value {
-                Some(value) => outer.env(name, value),
-                None => outer.env_remove(name),
-            };
-        }
-        if let Some(folder) = self.command.get_current_dir() {
-            outer.current_dir(folder);
-        }
-        outer.process_group(0);
-        self.command = outer;
-        self
-    }
-
-    /// Starts the command and waits for nothing.
-    #[track_caller]
-    pub fn spawn(mut self) -> LiveRun {
-        if !self.program.is_empty() {
-            self.command.arg("--").args(&self.program);
-        }
-        File::create(&self.events).expect("the events file can be created");
-        let mut tail = Command::new("tail")
-            .args(["-n", "+1", "-f"])
-            .arg(&self.events)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("`tail` is needed: {error}"));
-        let events = Stream::read("events", tail.stdout.take().expect("stdout is a pipe"));
-        let mut child = self
-            .command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("cannot start {:?}: {error}", self.command));
-        LiveRun {
-            stdin: child.stdin.take(),
-            stdout: Stream::read("stdout", child.stdout.take().expect("stdout is a pipe")),
-            stderr: Stream::read("stderr", child.stderr.take().expect("stderr is a pipe")),
-            events,
-            events_file: self.events,
-            tail,
-            child,
-            program: None,
-            generation: 0,
-            time: 0.0,
-            reasons: Vec::new(),
-            ended: false,
-        }
-    }
-
-    /// Starts the command and waits until the program runs and can be changed.
-    #[track_caller]
-    pub fn start(self) -> LiveRun {
-        let mut live = self.spawn();
-        live.started();
-        live
-    }
-}
-
-static EVENT_FILES: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
 
 /// A running `cargo liveswap run`. It and everything that it started is killed when the value is
 /// dropped.
@@ -181,6 +33,40 @@ pub struct LiveRun {
 }
 
 impl LiveRun {
+    /// Starts the command, which writes to this file of events.
+    #[track_caller]
+    pub(crate) fn begin(mut command: Command, events_file: PathBuf) -> Self {
+        File::create(&events_file).expect("the events file can be created");
+        let mut tail = Command::new("tail")
+            .args(["-n", "+1", "-f"])
+            .arg(&events_file)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("`tail` is needed: {error}"));
+        let events = Stream::read("events", tail.stdout.take().expect("stdout is a pipe"));
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {:?}: {error}", command));
+        Self {
+            stdin: child.stdin.take(),
+            stdout: Stream::read("stdout", child.stdout.take().expect("stdout is a pipe")),
+            stderr: Stream::read("stderr", child.stderr.take().expect("stderr is a pipe")),
+            events,
+            events_file,
+            tail,
+            child,
+            program: None,
+            generation: 0,
+            time: 0.0,
+            reasons: Vec::new(),
+            ended: false,
+        }
+    }
+
     /// Waits for the event `started`.
     #[track_caller]
     pub fn started(&mut self) -> Event {

@@ -23,7 +23,7 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   test [ARGS]   get the tools, build the library, run all tests (ARGS go to cargo test)
-  demo [nim]    show a running Nim program take up three edits and keep its state
+  demo [nim]    edit a program while it runs and show that its state stays: a Cargo workspace, or a Nim program
   ci            lint, demo, test: what must pass before a change lands
   lint          format, clippy and tidy
   tidy          the rules of the code that no compiler checks
@@ -60,14 +60,17 @@ fn run(command: &str, args: &[String], stages: &mut Stages) -> Result<()> {
         "lint" => lint(&Project::find()?, stages),
         "test" => test(&Project::find()?, args, stages),
         "demo" => match args {
-            [] => demo::run(&Project::find()?, stages),
-            [which] if which == "nim" => demo::run(&Project::find()?, stages),
-            _ => Err(format!("there is one demonstration, `nim`\n\n{USAGE}")),
+            [] => demo::cargo(&Project::find()?, stages),
+            [which] if which == "nim" => demo::nim(&Project::find()?, stages),
+            _ => Err(format!(
+                "there is one other demonstration, `nim`\n\n{USAGE}"
+            )),
         },
         "ci" => {
             let project = Project::find()?;
             lint(&project, stages)?;
-            demo::run(&project, stages)?;
+            demo::cargo(&project, stages)?;
+            demo::nim(&project, stages)?;
             test(&project, &[], stages)
         }
         other => Err(format!("no such command: {other}\n\n{USAGE}")),

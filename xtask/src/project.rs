@@ -44,6 +44,16 @@ impl Project {
         Ok(library)
     }
 
+    /// Builds the command that users install, and says where it is.
+    pub fn build_command(&self) -> Result<PathBuf> {
+        self.cargo(&["build", "--release", "-p", "cargo-liveswap"], &[])?;
+        let command = self.target_folder()?.join("release/cargo-liveswap");
+        if !command.is_file() {
+            return Err(format!("the build left no {}", command.display()));
+        }
+        Ok(command)
+    }
+
     /// Cargo's target folder, wherever environment or configuration put it.
     pub fn target_folder(&self) -> Result<PathBuf> {
         let mut command = self.cargo_command();

@@ -60,7 +60,8 @@ const TMUX: Tool = Tool {
 };
 
 pub const FOR_TESTS: &[Tool] = &[CC, NIM, VALGRIND, GDB, BINUTILS, MOLD, CLANG, GIT, TMUX];
-pub const FOR_DEMO: &[Tool] = &[CC, NIM];
+pub const FOR_DEMO: &[Tool] = &[CC];
+pub const FOR_NIM_DEMO: &[Tool] = &[CC, NIM];
 
 /// Makes sure that all of `tools` are there: installs what is missing when that is possible (root on
 /// a system with apt-get), and otherwise says exactly what to install.

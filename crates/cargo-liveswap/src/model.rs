@@ -67,7 +67,8 @@ pub struct Linked {
     pub link_dir: PathBuf,
     /// The reloadable crates in it.
     pub crates: Vec<LinkedCrate>,
-    /// Other rlibs of the link line, std included, in order.
+    /// Other rlibs of the link line, std included, in order; then those of crates that are declared as
+    /// dependencies and not used yet.
     pub archives: Vec<PathBuf>,
     /// Other objects.
     pub objects: Vec<PathBuf>,

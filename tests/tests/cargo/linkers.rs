@@ -18,7 +18,7 @@ fn works(flags: &str, profile: &str) {
     assert_eq!(live.ask("work"), "22");
     project.edit("src/work.rs", "\"old {x}\"", "\"new {x}\"");
     live.swapped();
-    assert_eq!(live.ask("catch"), "new 7, 2 drops");
+    assert_eq!(live.ask("catch"), "new 7, 6 drops");
     live.quit();
 }
 

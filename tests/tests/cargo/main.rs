@@ -3,6 +3,7 @@
 mod kinds;
 mod layouts;
 mod linkers;
+mod loops;
 mod manners;
 mod mistakes;
 mod new_things;

@@ -50,7 +50,6 @@ fn sockets_lie_in_a_folder_for_this_user_only_and_go_with_the_session() {
     let folder = run_folder(&live);
     let meta = fs::metadata(&folder).expect("the folder is there");
     assert_eq!(meta.permissions().mode() & 0o7777, 0o700, "{folder:?}");
-    // SAFETY would be needed for getuid: the owner of our own process says the same.
     let own = fs::metadata("/proc/self").expect("we run").uid();
     assert_eq!(meta.uid(), own);
     for socket in ["agent.sock", "control.sock"] {

@@ -1,179 +1,66 @@
-//! `cargo xtask demo`: a Nim program is edited while it runs.
+//! `cargo xtask demo`: programs are edited while they run, and watched.
 //!
-//! The demonstration believes nothing: every line of the program is checked, and it succeeds only
-//! when the new code was seen at work and every day follows the day before, heights included.
+//! A demonstration believes nothing: every line of the program is checked, and it succeeds only when
+//! new code was seen at work and no state was lost on the way.
 
-mod edits;
-mod garden;
-mod running;
+mod cargo;
+mod nim;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
-use std::time::{Duration, Instant};
 
-use crate::nim;
+use crate::Result;
 use crate::project::Project;
 use crate::stage::Stages;
-use crate::{Result, project, tools};
-use edits::{EDITS, Edit};
-use garden::{Code, Day};
-use running::Running;
 
-/// Days that are watched before the first edit and after each one.
-const DAYS_WATCHED: usize = 3;
-/// So much time may pass between the end of a build and the first line from new code.
-const TIME_TO_CHANGE: Duration = Duration::from_secs(20);
-
-pub fn run(project: &Project, stages: &mut Stages) -> Result<()> {
-    stages.run("tools", || tools::provide(tools::FOR_DEMO))?;
-    let library = stages.run("build libnimhcr.so", || project.build_nimhcr())?;
-    let copy = Copy::of(&project.root.join("examples/nim-garden"))?;
-    stages.run("build libnimrtl.so and the program", || {
-        nim::build_nimrtl(&copy.folder)?;
-        project::run(&mut nim::compile_reloadable(&copy.folder, "garden"))
-    })?;
-    stages.run("demonstration", || {
-        show(&copy.folder, &library)
-            .map_err(|why| format!("{why}\nthe program is in {}", copy.folder.display()))
-    })?;
-    copy.remove()
+/// The main door: a Cargo workspace under `cargo liveswap run`.
+pub fn cargo(project: &Project, stages: &mut Stages) -> Result<()> {
+    cargo::run(project, stages)
 }
 
-fn show(folder: &Path, library: &Path) -> Result<()> {
-    let library_folder = library.parent().ok_or("libnimhcr.so has no folder")?;
-    let mut garden = Running::start(folder, library_folder)?;
-    println!(
-        "The garden grows, process {}. Three edits follow; it is never stopped.",
-        garden.id()
-    );
-    let mut today = garden.next_day()?;
-    Code::FIRST.check_start(&today)?;
-    let mut code = Code::FIRST;
-    today = watch(&mut garden, today, code)?;
-
-    for edit in &EDITS {
-        println!("\n-- {}", edit.told);
-        edit.apply(folder)?;
-        let start = Instant::now();
-        let (built, day, running) = rebuild(folder, &mut garden, today, code, edit.expected)?;
-        let took = start.elapsed().as_secs_f64();
-        today = match (edit.expected, built.success()) {
-            (None, false) => {
-                println!(
-                    "   the compiler refused the edit ({took:.1} s): the garden keeps the code that it has"
-                );
-                day
-            }
-            (Some(new_code), true) => {
-                let day = if running == new_code {
-                    day
-                } else {
-                    change(&mut garden, day, code, new_code)?
-                };
-                println!(
-                    "   new code since day {} ({took:.1} s to compile), no plant lost a leaf",
-                    day.number
-                );
-                code = new_code;
-                day
-            }
-            (None, true) => return Err("the compiler took code that should be wrong".to_owned()),
-            (Some(_), false) => return Err(format!("the compiler ended with {built}")),
-        };
-        today = watch(&mut garden, today, code)?;
-    }
-    garden.check_alive()?;
-    println!(
-        "\nThree edits, one process, {} days without a gap: new code, old state.",
-        today.number
-    );
-    Ok(())
+/// A Nim program on `libnimhcr.so`.
+pub fn nim(project: &Project, stages: &mut Stages) -> Result<()> {
+    nim::run(project, stages)
 }
 
-/// Some days on which nothing about the code changes.
-fn watch(garden: &mut Running, mut today: Day, code: Code) -> Result<Day> {
-    for _ in 0..DAYS_WATCHED {
-        let next = garden.next_day()?;
-        code.check_step(&today, &next)?;
-        today = next;
-    }
-    Ok(today)
-}
+/// Texts to replace in a file, each of which stands in it once.
+type Replacements = &'static [(&'static str, &'static str)];
 
-/// Waits for the first day under the new code. Until then, the old code's rules hold.
-fn change(garden: &mut Running, mut today: Day, old: Code, new: Code) -> Result<Day> {
-    let deadline = Instant::now() + TIME_TO_CHANGE;
-    while Instant::now() < deadline {
-        let next = garden.next_day()?;
-        if new.check_step(&today, &next).is_ok() {
-            return Ok(next);
+/// The source after the edit; an error when the example has moved away from under it.
+fn replaced(file: &str, source: &str, replacements: Replacements) -> Result<String> {
+    let mut text = source.to_owned();
+    for (old, new) in replacements {
+        let count = text.matches(old).count();
+        if count != 1 {
+            return Err(format!(
+                "{file}: {old:?} stands {count} times in it, not once"
+            ));
         }
-        old.check_step(&today, &next)?;
-        today = next;
+        text = text.replacen(old, new, 1);
     }
-    Err(format!(
-        "{} s after the build the program still runs its old code",
-        TIME_TO_CHANGE.as_secs()
-    ))
+    Ok(text)
 }
 
-/// Compiles the edited program, and watches the days that pass meanwhile. The last of them may be the
-/// first under the new code already.
-fn rebuild(
-    folder: &Path,
-    garden: &mut Running,
-    mut today: Day,
-    mut code: Code,
-    new: Option<Code>,
-) -> Result<(ExitStatus, Day, Code)> {
-    let mut compiler = nim::compile_reloadable(folder, "scratch")
-        .spawn()
-        .map_err(|e| format!("cannot start nim: {e}"))?;
-    loop {
-        let next = garden.next_day()?;
-        match (code.check_step(&today, &next), new) {
-            (Err(_), Some(new)) if new.check_step(&today, &next).is_ok() => code = new,
-            (checked, _) => checked?,
-        }
-        today = next;
-        if let Some(status) = compiler
-            .try_wait()
-            .map_err(|e| format!("cannot wait for nim: {e}"))?
-        {
-            return Ok((status, today, code));
-        }
-    }
+/// Saves the edit of a file in `folder`.
+fn edit(folder: &Path, file: &str, replacements: Replacements) -> Result<()> {
+    let path = folder.join(file);
+    let why = |e: std::io::Error| format!("{}: {e}", path.display());
+    let old = fs::read_to_string(&path).map_err(why)?;
+    let new = replaced(file, &old, replacements)?;
+    fs::write(&path, new).map_err(why)
 }
 
-impl Edit {
-    fn apply(&self, folder: &Path) -> Result<()> {
-        let file = folder.join(self.file);
-        let old = fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
-        let new = self.changed(&old)?;
-        fs::write(&file, new).map_err(|e| format!("{}: {e}", file.display()))
-    }
-}
-
-/// A copy of the example to edit, so that the repository stays as it is.
+/// A copy of an example to edit, so that the repository stays as it is.
 struct Copy {
     folder: PathBuf,
 }
 
 impl Copy {
+    /// Copies what is source; what was built in the example stays behind.
     fn of(example: &Path) -> Result<Self> {
         let folder = std::env::temp_dir().join(format!("liveswap-demo-{}", std::process::id()));
-        let copied = || -> std::io::Result<()> {
-            fs::create_dir_all(&folder)?;
-            for entry in fs::read_dir(example)? {
-                let file = entry?.path();
-                if file.extension().is_some_and(|extension| extension == "nim") {
-                    fs::copy(&file, folder.join(file.file_name().unwrap_or_default()))?;
-                }
-            }
-            Ok(())
-        };
-        copied().map_err(|e| format!("cannot copy {}: {e}", example.display()))?;
+        copy_sources(example, &folder)
+            .map_err(|e| format!("cannot copy {}: {e}", example.display()))?;
         Ok(Self { folder })
     }
 
@@ -181,5 +68,62 @@ impl Copy {
     fn remove(&self) -> Result<()> {
         fs::remove_dir_all(&self.folder)
             .map_err(|e| format!("cannot remove {}: {e}", self.folder.display()))
+    }
+}
+
+fn copy_sources(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default();
+        if path.is_dir() {
+            if name != "target" && name != "nimcache" {
+                copy_sources(&path, &to.join(name))?;
+            }
+        } else if path.extension().is_some_and(|kind| {
+            ["nim", "rs", "toml", "lock"]
+                .iter()
+                .any(|known| kind == *known)
+        }) {
+            fs::copy(&path, to.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edit_that_fits_twice_or_not_at_all_is_refused() {
+        let replacements: Replacements = &[("a", "b")];
+        assert!(replaced("x", "a a", replacements).is_err());
+        assert!(replaced("x", "", replacements).is_err());
+        assert_eq!(replaced("x", "a c", replacements).as_deref(), Ok("b c"));
+    }
+
+    #[test]
+    fn a_copy_has_the_sources_and_nothing_that_was_built() {
+        let place = std::env::temp_dir().join(format!("xtask-copy-{}", std::process::id()));
+        let from = place.join("from");
+        fs::create_dir_all(from.join("target/debug")).expect("a folder");
+        fs::create_dir_all(from.join("app/src")).expect("a folder");
+        for file in [
+            "Cargo.toml",
+            "app/src/main.rs",
+            "target/debug/old.rs",
+            "garden",
+        ] {
+            fs::write(from.join(file), "").expect("a file");
+        }
+        copy_sources(&from, &place.join("to")).expect("a copy");
+        let copied = |file: &str| place.join("to").join(file).exists();
+        let seen = (
+            copied("Cargo.toml") && copied("app/src/main.rs"),
+            copied("target") || copied("garden"),
+        );
+        fs::remove_dir_all(&place).expect("the folder is removed");
+        assert_eq!(seen, (true, false));
     }
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask tidy`: the rules of the code that no compiler checks. Each rule says which file and
 //! line breaks it, and all breaches are told at once.
 
+mod boundaries;
 mod rules;
 mod source;
 

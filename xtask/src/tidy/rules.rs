@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::source::line_of;
-use super::{File, RustFile};
+use super::{File, RustFile, boundaries};
 
 /// A file longer than this is listed: it may have more than one subject.
 pub const LINES_TO_LOOK_AT: usize = 500;
@@ -18,18 +18,6 @@ const IN_THE_PROCESS: [&str; 3] = [
     "crates/liveswap-runtime/src/",
     "crates/nimhcr/src/",
 ];
-/// The doors, and libraries for commands: none of them belongs into the process by way of the core.
-const NOT_FOR_THE_CORE: [&str; 8] = [
-    "nimhcr",
-    "cargo-liveswap",
-    "liveswap-object",
-    "cargo_metadata",
-    "clap",
-    "miette",
-    "notify",
-    "indicatif",
-];
-
 /// The only places for `unsafe`: a folder ends with `/`.
 const UNSAFE_ALLOWED: &[&str] = &[
     "crates/liveswap-agent/src/sys/",
@@ -50,7 +38,7 @@ const UNSAFE_ALLOWED: &[&str] = &[
 ];
 
 /// Projects of users, as they are found in the world: what holds for our code does not for theirs.
-const USERS_PROJECTS: &str = "tests/fixtures/";
+const USERS_PROJECTS: [&str; 2] = ["tests/fixtures/", "examples/"];
 
 const LICENCES: [&str; 2] = ["LICENSE-APACHE", "LICENSE-MIT"];
 
@@ -73,19 +61,18 @@ impl fmt::Display for Breach {
 
 pub fn all(files: &[File], rust: &[RustFile]) -> Vec<Breach> {
     let mut breaches = Vec::new();
-    for file in rust
-        .iter()
-        .filter(|file| !file.path.starts_with(USERS_PROJECTS))
-    {
+    for file in rust.iter().filter(|file| !is_users(&file.path)) {
         core_knows_no_door(file, &mut breaches);
         length(file, &mut breaches);
         unsafe_in_its_place(file, &mut breaches);
         nothing_left_out(file, &mut breaches);
         no_sleeping_tests(file, &mut breaches);
         no_panics_in_the_process(file, &mut breaches);
+        boundaries::modules(file, &mut breaches);
     }
     for file in files {
         manifest(file, &mut breaches);
+        boundaries::dependencies(file, &mut breaches);
         no_path_of_a_machine(file, &mut breaches);
     }
     for licence in LICENCES {
@@ -206,33 +193,18 @@ fn no_panics_in_the_process(file: &RustFile, breaches: &mut Vec<Breach>) {
 }
 
 fn manifest(file: &File, breaches: &mut Vec<Breach>) {
-    if !file.path.ends_with("/Cargo.toml") || file.path.starts_with(USERS_PROJECTS) {
+    if !file.path.ends_with("/Cargo.toml") || is_users(&file.path) {
         return;
     }
     let mut section = "";
     let mut lints = false;
-    for (number, line) in file.text.lines().enumerate() {
+    for line in file.text.lines() {
         let line = line.trim();
         if line.starts_with('[') {
             section = line.trim_matches(['[', ']']);
             continue;
         }
         lints |= section == "lints" && line.replace(' ', "") == "workspace=true";
-        let name = line
-            .split(['=', '.', ' '])
-            .next()
-            .unwrap_or_default()
-            .trim_matches('"');
-        if file.path.starts_with(CORE)
-            && section.ends_with("dependencies")
-            && NOT_FOR_THE_CORE.contains(&name)
-        {
-            breaches.push(Breach::new(
-                &file.path,
-                number + 1,
-                &format!("the run-time must not depend on {name}"),
-            ));
-        }
     }
     if !lints {
         breaches.push(Breach::new(
@@ -260,6 +232,10 @@ fn no_path_of_a_machine(file: &File, breaches: &mut Vec<Breach>) {
             }
         }
     }
+}
+
+fn is_users(path: &str) -> bool {
+    USERS_PROJECTS.iter().any(|folder| path.starts_with(folder))
 }
 
 fn in_place(path: &str, place: &str) -> bool {

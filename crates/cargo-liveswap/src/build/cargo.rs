@@ -15,9 +15,9 @@ use super::config::{self, Config};
 use super::diagnostics::{Colours, Message};
 use super::project::{Project, value_of};
 use crate::model::{BuildError, CancelToken, Diagnostic, Launch, RunOptions};
+use crate::stage::env as names;
 use crate::stage::layout::{self, Stage};
 use crate::stage::runner::Started;
-use crate::stage::env as names;
 
 /// How cargo is called.
 #[derive(Debug)]
@@ -59,7 +59,10 @@ impl Cargo {
             args.extend(flag.replaced_by(&runner.to_string_lossy()));
         }
         let mut environment: Vec<(OsString, OsString)> = vec![
-            ("RUSTC_WRAPPER".into(), stage.bin().join(layout::RUSTC).into()),
+            (
+                "RUSTC_WRAPPER".into(),
+                stage.bin().join(layout::RUSTC).into(),
+            ),
             ("CARGO_INCREMENTAL".into(), "1".into()),
             // Link-time optimisation would leave no objects to replace.
             (lto_variable(&options.profile).into(), "off".into()),
@@ -202,7 +205,8 @@ impl Cargo {
                  is another runner configured?"
             ))
         })?;
-        let exe = started.exe.path().to_owned();
+        // Cargo names it relative to where it ran.
+        let exe = started.cwd.path().join(started.exe.path());
         let args = started.args.into_iter().map(|arg| arg.0);
         let (program, args) = match self.runner.as_deref() {
             Some([runner, runner_args @ ..]) => {
@@ -237,13 +241,8 @@ impl Cargo {
                 || name == "CARGO_TERM_PROGRESS_WHEN"
                 || self.environment.iter().any(|(ours, _)| ours == name)
         };
-        let mut users: Vec<_> = env
-            .into_iter()
-            .filter(|(name, _)| !is_ours(name))
-            .collect();
-        users.extend(
-            env::vars_os().filter(|(name, _)| is_ours(name) && !is_of_a_session(name)),
-        );
+        let mut users: Vec<_> = env.into_iter().filter(|(name, _)| !is_ours(name)).collect();
+        users.extend(env::vars_os().filter(|(name, _)| is_ours(name) && !is_of_a_session(name)));
         users
     }
 }
@@ -339,9 +338,15 @@ mod tests {
 
     #[test]
     fn a_users_message_format_makes_room_for_ours() {
-        let args: Vec<OsString> = ["-p", "a", "--message-format", "short", "--message-format=json"]
-            .map(OsString::from)
-            .to_vec();
+        let args: Vec<OsString> = [
+            "-p",
+            "a",
+            "--message-format",
+            "short",
+            "--message-format=json",
+        ]
+        .map(OsString::from)
+        .to_vec();
         assert_eq!(without_message_format(&args), ["-p", "a"]);
     }
 

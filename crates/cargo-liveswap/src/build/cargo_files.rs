@@ -126,12 +126,13 @@ impl CargoFiles {
         }
     }
 
-    /// All files that are known by name.
+    /// All files and folders of these that exist.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.files
             .keys()
             .chain(&self.folders)
             .map(PathBuf::as_path)
+            .filter(|path| path.exists())
     }
 }
 
@@ -145,11 +146,9 @@ pub fn is_ordinary(path: &Path, folder: &Path) -> bool {
         _ => true,
     });
     let name = below.file_name().unwrap_or_default().to_string_lossy();
-    is_plain
-        && !below.starts_with("target")
-        && !name.ends_with('~')
-        && !(name.starts_with('#') && name.ends_with('#'))
-        && name != "4913"
+    let is_of_an_editor =
+        name.ends_with('~') || (name.starts_with('#') && name.ends_with('#')) || name == "4913";
+    is_plain && !is_of_an_editor && !below.starts_with("target")
 }
 
 #[cfg(test)]
@@ -162,7 +161,14 @@ mod tests {
         for name in ["src/lib.rs", "data/a.txt"] {
             assert!(is_ordinary(&folder.join(name), folder), "{name}");
         }
-        for name in ["target/debug/x", ".git/index", "src/.lib.rs.swp", "a~", "4913", "#a#"] {
+        for name in [
+            "target/debug/x",
+            ".git/index",
+            "src/.lib.rs.swp",
+            "a~",
+            "4913",
+            "#a#",
+        ] {
             assert!(!is_ordinary(&folder.join(name), folder), "{name}");
         }
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::diagnostics::Colours;
-use super::plan::{self, Plan, State};
+use super::plan::{self, State};
 use super::replay::{Finished, Job, Replay, ShowsMessages, Stopped, collected};
 use super::unit::{Objects, Stale, Unit};
 use super::versions::{Reader, Version, canonical};
@@ -88,7 +88,7 @@ impl Build {
                 continue;
             }
             state.changed = true;
-            state.visible |= !unit.is_program() && is_visible(unit, known.as_ref(), &now);
+            state.visible |= !unit.is_program() && is_visible(unit, path, known.as_ref(), &now);
         }
         state
     }
@@ -103,9 +103,11 @@ impl Build {
         let started = SystemTime::now();
         let plan = plan::plan(states, &self.reach);
         let numbers: Vec<usize> = (0..self.units.len())
-            .filter(|&number| plan.compile[number])
+            .filter(|&number| plan[number])
             .collect();
         let mut runs = Vec::new();
+        let mut succeeded = vec![false; self.units.len()];
+        self.failed.clear();
         let failure = if numbers.is_empty() {
             None
         } else {
@@ -116,8 +118,6 @@ impl Build {
                 stopped,
             } = self.replay(&numbers, cancel);
             let mut failure = stopped;
-            self.failed.clear();
-            let mut succeeded = vec![false; self.units.len()];
             for (&number, finished) in numbers.iter().zip(&finished) {
                 succeeded[number] = finished.success;
                 if finished.begun {
@@ -157,18 +157,39 @@ impl Build {
             }
             failure
         };
-        self.leave_out(&plan);
+        self.leave_out(&plan, &succeeded);
         self.forget_suspects(&mut seen);
         if let Some(failure) = failure {
             return Err(failure);
         }
+        self.take_in_unlinked(&numbers)?;
         Ok(self.hand_out(begun.elapsed(), runs))
     }
 
+    /// Crates that the program did not use when it was linked are not in it: once something is
+    /// compiled that may use them, the engine needs them.
+    fn take_in_unlinked(&mut self, compiled: &[usize]) -> Result<(), BuildError> {
+        for number in 0..self.units.len() {
+            let unit = &self.units[number];
+            if unit.is_linked() || !compiled.iter().any(|&user| self.reach[user][number]) {
+                continue;
+            }
+            let objects = unit
+                .library_objects(&mut Vec::new())
+                .map_err(BuildError::Failed)?;
+            self.units[number].compiled(objects);
+        }
+        Ok(())
+    }
+
     /// Marks what depends on what was compiled and was not compiled itself.
-    fn leave_out(&mut self, plan: &Plan) {
-        for (unit, &stale) in self.units.iter_mut().zip(&plan.stale) {
-            unit.stale = unit.stale.max(stale);
+    fn leave_out(&mut self, plan: &[bool], succeeded: &[bool]) {
+        for (number, unit) in self.units.iter_mut().enumerate() {
+            let is_left_out = !plan[number]
+                && (0..succeeded.len()).any(|other| succeeded[other] && self.reach[number][other]);
+            if is_left_out {
+                unit.stale = unit.stale.max(Stale::Deferred);
+            }
         }
     }
 
@@ -190,7 +211,7 @@ impl Build {
         };
         let replay = Replay {
             stage: &self.stage,
-            collect: self.collect_dir(),
+            collect: self.stage.collect(),
             show: &show,
         };
         let mut objects: Vec<Option<Result<Objects, String>>> =
@@ -231,11 +252,6 @@ impl Build {
                 }
             }
         }
-    }
-
-    /// The folder in which objects of programs are collected.
-    pub(super) fn collect_dir(&self) -> PathBuf {
-        self.stage.root().join("collect")
     }
 
     /// Takes in what a compilation of a unit made.
@@ -308,11 +324,22 @@ pub(super) fn read_objects(
 }
 
 /// Whether other crates can see the difference between two versions of a source file.
-fn is_visible(unit: &Unit, old: Option<&Version>, new: &Version) -> bool {
+fn is_visible(unit: &Unit, path: &Path, old: Option<&Version>, new: &Version) -> bool {
     let (Some(old), Some(new)) = (old.and_then(|old| old.text.as_ref()), new.text.as_ref()) else {
         return true;
     };
-    match interface::unchanged(old, new, unit.record.opt_level == "0") {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let mut texts = unit.sources.values().flatten();
+    if texts.any(|version| {
+        version
+            .text
+            .as_ref()
+            .is_none_or(|text| interface::may_include(text, &name))
+    }) {
+        return true;
+    }
+    let no_inference = unit.record.opt_level == "0" || unit.record.incremental;
+    match interface::unchanged(old, new, no_inference) {
         Ok(()) => false,
         Err(why) => {
             tracing::debug!(krate = unit.record.crate_name, %why, "dependents are compiled");

@@ -165,7 +165,8 @@ mod tests {
             Message::of_rustc("thread 'rustc' panicked"),
             Message::Text("thread 'rustc' panicked".into())
         );
-        let cargo = format!(r#"{{"reason":"compiler-message","package_id":"x","message":{error}}}"#);
+        let cargo =
+            format!(r#"{{"reason":"compiler-message","package_id":"x","message":{error}}}"#);
         assert!(matches!(
             Message::of_cargo(&cargo),
             Some(Message::Diagnostic(_))

@@ -13,7 +13,7 @@ pub mod diagnostics;
 mod difference;
 mod plan;
 mod program;
-mod project;
+pub mod project;
 mod rebuild;
 mod replay;
 mod setup;
@@ -37,6 +37,8 @@ use versions::{Reader, canonical};
 use crate::model::{BuildError, Change, Launch, Linked, LinkedCrate, RunOptions};
 use crate::stage::layout::Stage;
 use crate::stage::manifest::{Inputs, Manifest};
+use crate::stage::record::{Kind, Record};
+use crate::stage::text::Text;
 
 /// The build side of a session.
 #[derive(Debug)]
@@ -72,10 +74,15 @@ impl Build {
     /// # Errors
     /// If cargo does not find the project, or the folder cannot be prepared.
     pub fn prepare(options: &RunOptions) -> Result<Build, BuildError> {
+        let cargo = project::cargo();
+        let host = std::thread::spawn(move || config::host(cargo.as_os_str()));
         let project = Project::of(options)?;
         let (target_dir, lock) = project.own_target_dir()?;
         let stage = setup::stage(&target_dir, &project)?;
-        let host = config::host(project.cargo.as_os_str())
+        let host = host
+            .join()
+            .ok()
+            .flatten()
             .ok_or_else(|| BuildError::Failed("cargo -vV does not name the host".to_owned()))?;
         let cwd = env::current_dir()
             .map_err(|error| BuildError::Failed(format!("the working folder: {error}")))?;
@@ -111,9 +118,9 @@ impl Build {
     pub fn first(&mut self) -> Result<(Launch, Linked), BuildError> {
         let mut ready = self.cargo.build()?;
         let (records, manifest) = match self.linked(&ready)? {
-            (_, stem, None) => {
+            (_, program, None) => {
                 // Cargo took the executable for fresh, but what belongs to it is gone.
-                let output = stem.output();
+                let output = program.output();
                 setup::remove(&output).map_err(|error| at(&output, &error))?;
                 ready = self.cargo.build()?;
                 let (records, _, manifest) = self.linked(&ready)?;
@@ -126,20 +133,23 @@ impl Build {
         })?;
         let program = records
             .program(&ready.exe)
-            .map(|record| record.stem.clone())
+            .map(Record::key)
             .unwrap_or_default();
         self.take_over(&records, &program, &manifest)?;
         self.exe = ready.exe;
         self.inputs = manifest.inputs.clone();
-        let linked = linked(manifest, self.stage.link(&program));
+        let mut linked = linked(manifest, self.stage.link(&program));
+        // Crates that are declared, but not used, are not linked. An edit may use them.
+        for archive in self.graph.foreign_archives() {
+            if !linked.archives.contains(&archive) {
+                linked.archives.push(archive);
+            }
+        }
         Ok((ready.launch, linked))
     }
 
     /// The record and the manifest of the program that cargo built; no manifest if it does not fit.
-    fn linked(
-        &self,
-        ready: &Ready,
-    ) -> Result<(Records, crate::stage::record::Record, Option<Manifest>), BuildError> {
+    fn linked(&self, ready: &Ready) -> Result<(Records, Record, Option<Manifest>), BuildError> {
         let units = self.stage.units();
         let records = Records::read(&self.stage).map_err(|error| at(&units, &error))?;
         let program = records.program(&ready.exe).cloned().ok_or_else(|| {
@@ -148,7 +158,7 @@ impl Build {
                 ready.exe.display()
             ))
         })?;
-        let manifest = Manifest::read(&self.stage.link(&program.stem))
+        let manifest = Manifest::read(&self.stage.link(&program.key()))
             .ok()
             .filter(Manifest::is_true);
         Ok((records, program, manifest))
@@ -237,7 +247,7 @@ impl Build {
             self.graph
                 .helpers
                 .iter()
-                .filter(|record| record.kind != crate::stage::record::Kind::Foreign)
+                .filter(|record| record.kind != Kind::Foreign)
                 .map(|record| record.manifest_dir.path().to_owned()),
         );
         roots.insert(self.project.workspace_root.clone());
@@ -261,7 +271,11 @@ impl Build {
             let by_cargo = of_units
                 .iter()
                 .any(|number| self.graph.used_by_foreign.contains(number));
-            return if by_cargo { Change::Cargo } else { Change::Source };
+            return if by_cargo {
+                Change::Cargo
+            } else {
+                Change::Source
+            };
         }
         let may_mend = self.failed.iter().any(|&number| {
             let package = canonical(self.units[number].record.manifest_dir.path());
@@ -279,7 +293,7 @@ impl Build {
 
 /// What a session and an engine have to know of a linked program.
 fn linked(manifest: Manifest, link_dir: PathBuf) -> Linked {
-    let paths = |texts: Vec<crate::stage::text::Text>| -> Vec<PathBuf> {
+    let paths = |texts: Vec<Text>| -> Vec<PathBuf> {
         texts.into_iter().map(|text| text.0.into()).collect()
     };
     Linked {

@@ -13,22 +13,13 @@ pub struct State {
     pub stale: Stale,
 }
 
-/// What to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
-    /// For each unit whether it is compiled now.
-    pub compile: Vec<bool>,
-    /// For each unit what it is afterwards, if all goes well.
-    pub stale: Vec<Stale>,
-}
-
-/// Units are in an order in which dependencies come first; `reach[a][b]`: a depends on b, however
+/// For each unit whether it is compiled now. Units are in an order in which dependencies come first; `reach[a][b]`: a depends on b, however
 /// indirectly.
 ///
 /// A unit that depends on a changed one is compiled now only if the change is visible. If it is not,
 /// its code stays right, but rustc refuses to use two crates together one of which was compiled
 /// against an earlier version of the other: so it is compiled as soon as something that uses it is.
-pub fn plan(states: &[State], reach: &[Vec<bool>]) -> Plan {
+pub fn plan(states: &[State], reach: &[Vec<bool>]) -> Vec<bool> {
     let count = states.len();
     let must: Vec<bool> = (0..count)
         .map(|unit| {
@@ -51,21 +42,9 @@ pub fn plan(states: &[State], reach: &[Vec<bool>]) -> Plan {
         });
         match more {
             Some(unit) => compile[unit] = true,
-            None => break,
+            None => return compile,
         }
     }
-    let stale = (0..count)
-        .map(|unit| {
-            if compile[unit] {
-                Stale::No
-            } else if (0..count).any(|other| compile[other] && reach[unit][other]) {
-                states[unit].stale.max(Stale::Deferred)
-            } else {
-                states[unit].stale
-            }
-        })
-        .collect();
-    Plan { compile, stale }
 }
 
 #[cfg(test)]
@@ -91,7 +70,7 @@ mod tests {
     };
 
     /// leaf ← mid ← app
-    fn chain(states: [State; 3]) -> Plan {
+    fn chain(states: [State; 3]) -> Vec<bool> {
         let reach = [
             vec![false, false, false],
             vec![true, false, false],
@@ -102,25 +81,21 @@ mod tests {
 
     #[test]
     fn a_change_that_nobody_sees_costs_one_compilation() {
-        let plan = chain([INSIDE, SAME, SAME]);
-        assert_eq!(plan.compile, [true, false, false]);
-        assert_eq!(plan.stale, [Stale::No, Stale::Deferred, Stale::Deferred]);
+        assert_eq!(chain([INSIDE, SAME, SAME]), [true, false, false]);
     }
 
     #[test]
     fn a_visible_change_costs_all_that_depend_on_it() {
-        let plan = chain([SAME, VISIBLE, SAME]);
-        assert_eq!(plan.compile, [false, true, true]);
+        assert_eq!(chain([SAME, VISIBLE, SAME]), [false, true, true]);
     }
 
     #[test]
     fn what_was_left_out_is_compiled_before_what_uses_it() {
-        let plan = chain([SAME, LEFT, INSIDE]);
-        assert_eq!(plan.compile, [false, true, true]);
+        assert_eq!(chain([SAME, LEFT, INSIDE]), [false, true, true]);
         // Also if both ends of the chain change at once.
-        assert_eq!(chain([INSIDE, SAME, INSIDE]).compile, [true, true, true]);
+        assert_eq!(chain([INSIDE, SAME, INSIDE]), [true, true, true]);
         // And not, if nothing uses it.
-        assert_eq!(chain([INSIDE, LEFT, LEFT]).compile, [true, false, false]);
+        assert_eq!(chain([INSIDE, LEFT, LEFT]), [true, false, false]);
     }
 
     #[test]
@@ -129,6 +104,6 @@ mod tests {
             stale: Stale::Must,
             ..SAME
         };
-        assert_eq!(chain([SAME, missed, SAME]).compile, [false, true, false]);
+        assert_eq!(chain([SAME, missed, SAME]), [false, true, false]);
     }
 }

@@ -9,7 +9,7 @@ use std::{fs, io};
 use crate::stage::layout::Stage;
 use crate::stage::record::{Kind, Record};
 
-/// All records of the stage, by stem.
+/// All records of the stage, by key.
 #[derive(Debug, Default)]
 pub struct Records(HashMap<String, (Record, SystemTime)>);
 
@@ -20,8 +20,10 @@ pub struct Graph {
     pub live: Vec<(Record, SystemTime)>,
     /// For each live crate the numbers of those that it uses directly.
     pub dependencies: Vec<Vec<usize>>,
-    /// Crates of others, by stem.
+    /// Crates of others, by key.
     pub foreign: BTreeMap<String, Record>,
+    /// Their keys, dependencies first.
+    foreign_order: Vec<String>,
     /// Live crates that a crate of others uses: cargo has to compile them.
     pub used_by_foreign: Vec<usize>,
     /// What is compiled to compile these: proc macros, build scripts and what they use.
@@ -38,14 +40,14 @@ impl Records {
         Ok(Records(
             records
                 .into_iter()
-                .map(|(record, time)| (record.stem.clone(), (record, time)))
+                .map(|(record, time)| (record.key(), (record, time)))
                 .collect(),
         ))
     }
 
-    /// The record with this stem.
-    pub fn get(&self, stem: &str) -> Option<&Record> {
-        self.0.get(stem).map(|(record, _)| record)
+    /// The record with this key.
+    pub fn get(&self, key: &str) -> Option<&Record> {
+        self.0.get(key).map(|(record, _)| record)
     }
 
     /// The program that cargo put at `exe`: the same file, or the newest one of that name.
@@ -86,7 +88,7 @@ impl Records {
             .or_else(|| self.program(exe))
     }
 
-    /// What the program with this stem is made of.
+    /// What the program with this key is made of.
     pub fn graph(&self, program: &str) -> Graph {
         let mut walk = Walk {
             records: self,
@@ -111,26 +113,26 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// Enters a crate that is part of the program; returns the live crates that stand for it.
-    fn in_program(&mut self, stem: &str, by_foreign: bool) -> Vec<usize> {
-        if let Some(numbers) = self.numbers.get(stem) {
+    fn in_program(&mut self, key: &str, by_foreign: bool) -> Vec<usize> {
+        if let Some(numbers) = self.numbers.get(key) {
             let numbers = numbers.clone();
             if by_foreign {
                 self.note_foreign(&numbers);
             }
             return numbers;
         }
-        let Some((record, time)) = self.records.0.get(stem) else {
+        let Some((record, time)) = self.records.0.get(key) else {
             return Vec::new();
         };
         if record.crate_types.iter().any(|kind| kind == "proc-macro") {
-            self.helper(stem);
-            self.numbers.insert(stem.to_owned(), Vec::new());
+            self.helper(key);
+            self.numbers.insert(key.to_owned(), Vec::new());
             return Vec::new();
         }
         self.build_scripts(record);
         let is_live = record.kind == Kind::Live;
         let mut below: Vec<usize> = Vec::new();
-        for used in record.extern_stems() {
+        for used in record.extern_keys() {
             below.extend(self.in_program(&used, !is_live));
         }
         below.sort_unstable();
@@ -144,10 +146,11 @@ impl Walk<'_> {
             }
             vec![number]
         } else {
-            self.graph.foreign.insert(stem.to_owned(), record.clone());
+            self.graph.foreign.insert(key.to_owned(), record.clone());
+            self.graph.foreign_order.push(key.to_owned());
             below
         };
-        self.numbers.insert(stem.to_owned(), numbers.clone());
+        self.numbers.insert(key.to_owned(), numbers.clone());
         numbers
     }
 
@@ -158,16 +161,16 @@ impl Walk<'_> {
     }
 
     /// Enters what runs during the build.
-    fn helper(&mut self, stem: &str) {
-        if self.helpers.contains_key(stem) {
+    fn helper(&mut self, key: &str) {
+        if self.helpers.contains_key(key) {
             return;
         }
-        let Some(record) = self.records.get(stem) else {
+        let Some(record) = self.records.get(key) else {
             return;
         };
-        self.helpers.insert(stem.to_owned(), record.clone());
+        self.helpers.insert(key.to_owned(), record.clone());
         self.build_scripts(record);
-        for used in record.extern_stems() {
+        for used in record.extern_keys() {
             self.helper(&used);
         }
     }
@@ -185,7 +188,7 @@ impl Walk<'_> {
                 script.crate_name.starts_with("build_script_")
                     && script.manifest_dir == record.manifest_dir
             })
-            .map(|(script, _)| script.stem.clone())
+            .map(|(script, _)| script.key())
             .collect();
         for script in scripts {
             if !self.helpers.contains_key(&script) {
@@ -212,6 +215,15 @@ impl Graph {
         reach
     }
 
+    /// The libraries of crates of others, those that are used before those that use them.
+    pub fn foreign_archives(&self) -> Vec<PathBuf> {
+        self.foreign_order
+            .iter()
+            .filter_map(|key| self.foreign.get(key))
+            .map(Record::output)
+            .collect()
+    }
+
     /// The outputs of build scripts: what they printed, with the package's folder.
     pub fn script_outputs(&self) -> Vec<(PathBuf, PathBuf)> {
         let records = self
@@ -223,7 +235,12 @@ impl Graph {
         let mut outputs: Vec<(PathBuf, PathBuf)> = records
             .filter(|record| record.kind != Kind::Foreign)
             .filter_map(|record| {
-                let output = record.build_out_dir.as_ref()?.path().parent()?.join("output");
+                let output = record
+                    .build_out_dir
+                    .as_ref()?
+                    .path()
+                    .parent()?
+                    .join("output");
                 Some((output, record.manifest_dir.path().to_owned()))
             })
             .collect();
@@ -250,6 +267,7 @@ mod tests {
             manifest_dir: stem.into(),
             out_dir: "/t".into(),
             opt_level: "0".to_owned(),
+            incremental: true,
             features: Vec::new(),
             code_options: Vec::new(),
             externs: externs
@@ -275,13 +293,14 @@ mod tests {
             record("syn-1", Kind::Foreign, "lib", &[]),
             record("old-1", Kind::Live, "lib", &[]),
         ];
+        let key = records[0].0.key();
         let records = Records(
             records
                 .into_iter()
-                .map(|entry| (entry.0.stem.clone(), entry))
+                .map(|entry| (entry.0.key(), entry))
                 .collect(),
         );
-        let graph = records.graph("app-1");
+        let graph = records.graph(&key);
         let names: Vec<&str> = graph
             .live
             .iter()
@@ -290,7 +309,7 @@ mod tests {
         assert_eq!(names, ["leaf-1", "mid-1", "patched-1", "app-1"]);
         assert_eq!(graph.dependencies, [vec![], vec![0], vec![], vec![1, 2]]);
         assert_eq!(graph.used_by_foreign, [2]);
-        assert_eq!(graph.foreign.keys().collect::<Vec<_>>(), ["serde-1"]);
+        assert_eq!(graph.foreign.len(), 1);
         assert_eq!(graph.helpers.len(), 2);
         assert_eq!(graph.reach()[3], [true, true, true, false]);
     }

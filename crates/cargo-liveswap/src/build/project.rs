@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, TryLockError};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -174,7 +175,7 @@ pub fn value_of<'a>(
         .as_encoded_bytes()
         .strip_prefix(name.as_bytes())?
         .strip_prefix(b"=")?;
-    Some(std::os::unix::ffi::OsStrExt::from_bytes(value)).map(OsStr::to_owned)
+    Some(OsStr::from_bytes(value).to_owned())
 }
 
 #[cfg(test)]

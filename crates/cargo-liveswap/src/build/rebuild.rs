@@ -32,7 +32,7 @@ impl Build {
         for path in &self.suspects {
             seen.read(path);
         }
-        let collect = self.collect_dir();
+        let collect = self.stage.collect();
         let ready = self.cargo.rebuild(&collect, cancel)?;
         if ready.exe != self.exe {
             return Err(restart("cargo builds another program now"));
@@ -49,15 +49,13 @@ impl Build {
             let output = program.output();
             setup::remove(&output).map_err(|error| at(&output, &error))?;
         }
-        let graph = records.graph(&program.stem);
+        let graph = records.graph(&program.key());
         if let Some(reason) = difference::of_graphs(&self.graph, &graph) {
             return Err(restart(&reason));
         }
-        let inputs = if is_new {
-            Some(self.inputs_of(&replay::collected(&collect, program))?)
-        } else {
-            None
-        };
+        if is_new {
+            self.check_inputs(&replay::collected(&collect, program))?;
+        }
         let mut units = self.units_of(&graph);
         for unit in &mut units {
             let objects = self.objects_of(unit, &collect)?;
@@ -69,7 +67,12 @@ impl Build {
                 unit.compiled(objects);
             }
         }
-        let new_archives = inputs.map_or_else(Vec::new, |inputs| self.new_archives(inputs, &graph));
+        let known: HashSet<PathBuf> = self.graph.foreign_archives().into_iter().collect();
+        let new_archives = graph
+            .foreign_archives()
+            .into_iter()
+            .filter(|path| !known.contains(path))
+            .collect();
 
         self.units = units;
         self.set_graph(graph)?;
@@ -117,44 +120,16 @@ impl Build {
             .map_err(BuildError::Failed)
     }
 
-    /// What the program would be linked with now.
-    fn inputs_of(&self, collected: &Path) -> Result<Inputs, BuildError> {
+    /// Whether the process has what the program would be linked with now.
+    fn check_inputs(&self, collected: &Path) -> Result<(), BuildError> {
         let file = collected.join(INPUTS);
         let bytes = fs::read(&file).map_err(|error| at(&file, &error))?;
         let inputs: Inputs = serde_json::from_slice(&bytes)
             .map_err(|error| BuildError::Failed(format!("{}: {error}", file.display())))?;
         match difference::of_inputs(&self.inputs, &inputs, &self.target_dir) {
             Some(reason) => Err(restart(&reason)),
-            None => Ok(inputs),
+            None => Ok(()),
         }
-    }
-
-    /// Libraries of others that the program is linked with now and was not before.
-    fn new_archives(&mut self, inputs: Inputs, graph: &Graph) -> Vec<PathBuf> {
-        let live: HashSet<PathBuf> = graph
-            .live
-            .iter()
-            .map(|(record, _)| record.output())
-            .collect();
-        let archives: Vec<PathBuf> = inputs
-            .archives
-            .iter()
-            .map(|path| path.path().to_owned())
-            .filter(|path| !live.contains(path))
-            .collect();
-        let new = archives
-            .iter()
-            .filter(|path| {
-                !self
-                    .inputs
-                    .archives
-                    .iter()
-                    .any(|known| known.path() == path.as_path())
-            })
-            .cloned()
-            .collect();
-        self.inputs.archives = archives.into_iter().map(Into::into).collect();
-        new
     }
 }
 

@@ -122,9 +122,13 @@ impl Replay<'_> {
         let (to_here, events) = mpsc::channel();
         loop {
             for number in 0..jobs.len() {
-                let running = states.iter().filter(|state| state.running.is_some()).count();
+                let running = states
+                    .iter()
+                    .filter(|state| state.running.is_some())
+                    .count();
                 if running < at_once && can_begin(jobs, states, number) {
-                    states[number].running = Some(self.begin(number, jobs[number].record, &to_here)?);
+                    states[number].running =
+                        Some(self.begin(number, jobs[number].record, &to_here)?);
                 }
             }
             if states.iter().all(|state| state.running.is_none()) {
@@ -163,7 +167,12 @@ impl Replay<'_> {
         state.diagnostics.push(diagnostic);
     }
 
-    fn begin(&self, job: usize, record: &Record, to_here: &Sender<Event>) -> Result<Running, Stopped> {
+    fn begin(
+        &self,
+        job: usize,
+        record: &Record,
+        to_here: &Sender<Event>,
+    ) -> Result<Running, Stopped> {
         let mut command = self.command(record)?;
         let begun = Instant::now();
         let mut child = command.spawn().map_err(|error| {

@@ -148,7 +148,8 @@ impl Unit {
     pub fn library_objects(&self, buffer: &mut Vec<u8>) -> Result<Objects, String> {
         let path = self.record.output();
         let bytes = read_into(&path, buffer).map_err(|error| at(&path, &error))?;
-        let members = archive::members(bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+        let members =
+            archive::members(bytes).map_err(|error| format!("{}: {error}", path.display()))?;
         let mut objects = Objects::default();
         let mut native = Vec::new();
         for member in members {
@@ -167,7 +168,11 @@ impl Unit {
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn collected_objects(&self, folder: &Path, buffer: &mut Vec<u8>) -> Result<Objects, String> {
+    pub fn collected_objects(
+        &self,
+        folder: &Path,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Objects, String> {
         let mut objects = Objects::default();
         for entry in fs::read_dir(folder).map_err(|error| at(folder, &error))? {
             let path = entry.map_err(|error| at(folder, &error))?.path();
@@ -188,6 +193,11 @@ impl Unit {
             objects.changed.insert(cgu.to_owned(), contents.into());
         }
         objects.hashes.insert(cgu.to_owned(), hash);
+    }
+
+    /// Whether the program or the engine has any of it.
+    pub fn is_linked(&self) -> bool {
+        !self.handed_out.is_empty() || self.is_program()
     }
 
     /// What the engine has not got yet; `None` if it has all.

@@ -95,9 +95,7 @@ impl Reader {
 
     /// Whether it read the file before that time.
     pub fn read_before(&self, path: &Path, time: SystemTime) -> bool {
-        self.0
-            .get(path)
-            .is_some_and(|(_, read)| *read <= time)
+        self.0.get(path).is_some_and(|(_, read)| *read <= time)
     }
 }
 
@@ -106,7 +104,9 @@ pub fn canonical(path: &Path) -> PathBuf {
     if let Ok(path) = fs::canonicalize(path) {
         return path;
     }
-    let folder = path.parent().and_then(|folder| fs::canonicalize(folder).ok());
+    let folder = path
+        .parent()
+        .and_then(|folder| fs::canonicalize(folder).ok());
     match (folder, path.file_name()) {
         (Some(folder), Some(name)) => folder.join(name),
         _ => path.to_owned(),

@@ -15,8 +15,12 @@ impl Builder for Build {
         Build::watch_roots(self)
     }
 
-    fn classify(&mut self, path: &Path) -> Change {
-        Build::classify(self, &[path.to_owned()])
+    fn uncertain_sources(&self) -> Vec<PathBuf> {
+        Build::uncertain_sources(self)
+    }
+
+    fn classify(&self, path: &Path) -> Change {
+        Build::classify(self, path)
     }
 
     fn compile(

@@ -67,6 +67,8 @@ pub struct About {
     pub exe: PathBuf,
     /// The crates whose code can be changed.
     pub modules: Vec<String>,
+    /// Why its code cannot be changed, if that is known from the start.
+    pub obstacle: Option<String>,
 }
 
 /// A session in the middle of its life.
@@ -104,6 +106,8 @@ impl<P> Machine<P> {
         signal: Box<dyn Fn(i32)>,
         now: Instant,
     ) -> Machine<P> {
+        // With an obstacle nobody will come.
+        let patience = if about.obstacle.is_some() { Duration::ZERO } else { HELLO };
         Machine {
             about,
             reports,
@@ -121,7 +125,7 @@ impl<P> Machine<P> {
             generation: 0,
             functions: 0,
             last: (None, now),
-            hello_by: Some(now + HELLO),
+            hello_by: Some(now + patience),
             answer_by: None,
             deferred_at: None,
             second_looks: VecDeque::new(),
@@ -160,10 +164,9 @@ impl<P> Machine<P> {
     pub fn tick(&mut self, now: Instant) {
         let due = |at: &mut Option<Instant>| at.take_if(|at| *at <= now).is_some();
         if due(&mut self.hello_by) {
-            self.no_agent(
-                Code::Executable,
-                "its run-time did not come: was it linked by liveswap, for a dynamic libc?",
-            );
+            let unknown = "its run-time does not answer; is it started by something else?";
+            let why = self.about.obstacle.clone().unwrap_or_else(|| unknown.to_owned());
+            self.no_agent(Code::Executable, &why);
         }
         if due(&mut self.answer_by) {
             self.tell(&Report::Pending {

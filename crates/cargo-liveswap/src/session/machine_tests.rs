@@ -35,7 +35,7 @@ impl Bench {
         let (job, jobs) = channel();
         let (agent_sender, agent) = channel();
         let (signal, signals) = channel();
-        let about = About { pid: 7, exe: "app".into(), modules: vec!["app".into()] };
+        let about = About { pid: 7, exe: "app".into(), modules: vec!["app".into()], obstacle: None };
         let send = Box::new(move |number| signal.send(number).unwrap());
         let now = Instant::now();
         let machine = Machine::new(about, reports, job, send, now);

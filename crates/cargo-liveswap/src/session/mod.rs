@@ -19,6 +19,7 @@ mod report;
 pub mod run_dir;
 pub mod session_file;
 mod signals;
+mod stamps;
 mod watched;
 mod watcher;
 mod worker;
@@ -111,7 +112,8 @@ fn start(build: Build, launch: Launch, linked: Linked, reports: Reports) -> Resu
     let run_dir = RunDir::new()?;
     let socket = agent::AgentSocket::listen(&run_dir.agent_socket()).map_err(failed("no socket"))?;
     control::serve(&run_dir.control_socket(), events.clone()).map_err(failed("no socket"))?;
-    let (about_exe, modules) = (linked.exe.clone(), modules(&linked));
+    let (exe, modules) = (linked.exe.clone(), modules(&linked));
+    let obstacle = linked.obstacle.clone();
 
     let program = child::Program::start(&launch, &run_dir, events.clone())
         .map_err(failed(&format!("{} cannot be started", launch.exe.display())))?;
@@ -147,7 +149,7 @@ fn start(build: Build, launch: Launch, linked: Linked, reports: Reports) -> Resu
         })
         .map_err(failed("no thread"))?;
 
-    let about = About { pid: program.pid(), exe: about_exe, modules };
+    let about = About { pid: program.pid(), exe, modules, obstacle };
     let signal = Box::new(move |number| program.signal(number));
     let machine = Machine::new(about, reports, jobs, signal, Instant::now());
     let code = listen(machine, &happened);

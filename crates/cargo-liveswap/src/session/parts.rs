@@ -14,9 +14,12 @@ pub trait Builder: Send + 'static {
     fn sources(&self) -> Vec<PathBuf>;
     /// Folders whose files may become part of the build.
     fn watch_roots(&self) -> Vec<PathBuf>;
-    /// What a changed path means.
-    fn classify(&mut self, path: &Path) -> Change;
-    /// Compiles what the changed paths make stale.
+    /// Sources that were written while they were compiled.
+    fn uncertain_sources(&self) -> Vec<PathBuf>;
+    /// What a path means, whether or not it changed.
+    fn classify(&self, path: &Path) -> Change;
+    /// Compiles what these paths, and earlier ones that failed, make stale. Nothing, if their contents
+    /// are what was compiled.
     ///
     /// # Errors
     /// If there is nothing to load afterwards.

@@ -60,23 +60,18 @@ impl Watched {
         self.files.iter()
     }
 
-    /// Something happened to a path; if it is a folder now that is to be watched: the folders in it, and
-    /// the files, which may have been there before the watch.
-    pub fn new_folder(&mut self, path: &Path) -> Option<(Vec<PathBuf>, Vec<PathBuf>)> {
-        if !path.is_dir() || !self.roots.iter().any(|root| path.starts_with(root)) {
-            return None;
-        }
-        if path.file_name().is_some_and(is_skipped) {
-            return None;
-        }
-        let folders = self.below(&path.canonicalize().ok()?);
-        let mut files = Vec::new();
-        for folder in &folders {
-            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-            files.extend(entries.map(|it| it.path()).filter(|it| it.is_file()));
-        }
-        self.folders.extend(folders.iter().cloned());
-        Some((folders, files))
+    /// A folder came to be, here or by being moved here: those in it, itself included, that are to be
+    /// watched and are not yet.
+    pub fn new_folders(&mut self, path: &Path) -> Vec<PathBuf> {
+        let is_ours = path.is_dir()
+            && self.roots.iter().any(|root| path.starts_with(root))
+            && !path.file_name().is_some_and(is_skipped);
+        let mut folders = match path.canonicalize() {
+            Ok(real) if is_ours => self.below(&real),
+            _ => Vec::new(),
+        };
+        folders.retain(|folder| self.folders.insert(folder.clone()));
+        folders
     }
 
     /// A folder is gone, or its watch is.
@@ -182,16 +177,15 @@ mod tests {
     }
 
     #[test]
-    fn a_new_folder_brings_its_files() {
+    fn a_new_folder_brings_those_in_it() {
         let (_dir, root) = project();
         let mut watched = Watched::default();
         watched.set_sources(&[], &[root.join("app")]);
         fs::create_dir_all(root.join("app/src/new/deep")).unwrap();
-        fs::write(root.join("app/src/new/deep/mod.rs"), "").unwrap();
-        let (folders, files) = watched.new_folder(&root.join("app/src/new")).unwrap();
-        assert_eq!(folders.len(), 2);
-        assert_eq!(files, [root.join("app/src/new/deep/mod.rs")]);
-        assert_eq!(watched.new_folder(&root.join("app/target")), None);
+        let folders = watched.new_folders(&root.join("app/src/new"));
+        assert_eq!(folders, [root.join("app/src/new"), root.join("app/src/new/deep")]);
+        assert!(watched.new_folders(&root.join("app/src/new")).is_empty());
+        assert!(watched.new_folders(&root.join("app/target")).is_empty());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Folders, not files: editors replace files. What the kernel reports goes to one thread, which keeps
 //! the list of folders and waits until the editor is done ([`super::debounce`]).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::time::{Instant, SystemTime};
 
@@ -130,20 +130,41 @@ impl<P> Thread<P> {
         );
         for path in event.paths {
             tracing::trace!(path = %path.display(), kind = ?event.kind, "seen");
-            if !path.exists() {
+            let folder_moved = may_be_folder && path.is_dir();
+            if folder_moved || !path.exists() {
+                // A watch does not follow a folder to its next name, nor wait for the next of its name.
                 self.watched.forget(&path);
             }
-            if may_be_folder && let Some((folders, files)) = self.watched.new_folder(&path) {
-                self.add(folders);
-                for file in files {
-                    self.touched(file, Touch::Done);
-                }
-                // A link to a folder may have been turned: the sources behind it are others now.
-                self.suspect_all();
+            if folder_moved {
+                self.new_folder(&path);
             } else if !path.is_dir() {
                 self.touched(path, touch);
             }
         }
+    }
+
+    /// Watches a folder and those in it. What is in them already counts as just written.
+    fn new_folder(&mut self, path: &Path) {
+        let mut all = Vec::new();
+        loop {
+            // Again, until none came to be between the look and the watch.
+            let folders = self.watched.new_folders(path);
+            if folders.is_empty() {
+                break;
+            }
+            all.extend(folders.iter().cloned());
+            self.add(folders);
+        }
+        for folder in &all {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                let path = entry.path();
+                if !path.is_dir() {
+                    self.touched(path, Touch::Done);
+                }
+            }
+        }
+        // A link to a folder may have been turned: the sources behind it are others now.
+        self.suspect_all();
     }
 
     fn touched(&mut self, path: PathBuf, touch: Touch) {
@@ -194,7 +215,6 @@ impl<P> Thread<P> {
 mod tests {
     use super::*;
     use std::fs;
-    use std::path::Path;
     use std::time::Duration;
 
     struct Project {

@@ -11,9 +11,10 @@ use liveswap_protocol::message::Hello;
 use super::batch::Batch;
 use super::event::Event;
 use super::parts::{Begun, Builder, DebugFile, Done, Job, NoAgent, Outcome, Planner};
+use super::stamps::Stamps;
 use super::watcher::Watcher;
 use crate::codes::Code;
-use crate::model::{BuildError, CancelToken, Change, Compiled};
+use crate::model::{BuildError, CancelToken, Change, Compiled, CrateObjects};
 
 /// A time of modification that lies further before the first event is not that of the save.
 const PLAUSIBLE: Duration = Duration::from_secs(1);
@@ -47,8 +48,9 @@ pub struct Worker<B, E: Planner> {
     watcher: Option<Watcher>,
     sources: Vec<PathBuf>,
     real_sources: HashSet<PathBuf>,
-    /// Files of compilations that failed: they are tried again with whatever changes next.
-    unbuilt: BTreeSet<PathBuf>,
+    stamps: Stamps,
+    /// Objects that were compiled and are not live: refused ones. They belong to whatever comes next.
+    held: Vec<CrateObjects>,
 }
 
 impl<B: Builder, E: Planner> Worker<B, E> {
@@ -66,9 +68,15 @@ impl<B: Builder, E: Planner> Worker<B, E> {
             watcher,
             sources: Vec::new(),
             real_sources: HashSet::new(),
-            unbuilt: BTreeSet::new(),
+            stamps: Stamps::default(),
+            held: Vec::new(),
         };
         worker.sources_may_differ();
+        // Cargo may have read these before or after they were written.
+        for path in worker.build.uncertain_sources() {
+            worker.stamps.forget(&path);
+            worker.stamps.forget(&real(&path));
+        }
         worker
     }
 
@@ -85,6 +93,7 @@ impl<B: Builder, E: Planner> Worker<B, E> {
                     self.send(done);
                 }
                 Job::Commit(plan) => {
+                    self.held.clear();
                     if let Ok(engine) = self.engine.get() {
                         engine.commit(plan);
                     }
@@ -109,39 +118,36 @@ impl<B: Builder, E: Planner> Worker<B, E> {
         hello: Result<&Hello, &NoAgent>,
         cancel: &CancelToken,
     ) -> Done<E::Plan> {
-        let all: BTreeSet<PathBuf> =
-            batch.paths.iter().chain(&batch.suspects).chain(&self.unbuilt).cloned().collect();
-        let (changed, same): (Vec<PathBuf>, Vec<PathBuf>) =
-            all.into_iter().partition(|path| self.build.classify(path) != Change::Irrelevant);
-        let news = |path: &&PathBuf| !self.unbuilt.contains(*path) || batch.paths.contains(*path);
-        let mut shown: Vec<PathBuf> = changed.iter().filter(news).cloned().collect();
-        if shown.is_empty() {
-            // Saved without a change, or after a failure something that may have been missing.
-            let fix = |path: &PathBuf| !self.unbuilt.is_empty() && path.is_file();
-            let touched = |path: &&PathBuf| {
-                batch.paths.contains(*path) && (self.is_source(path) || fix(path))
-            };
-            shown = same.iter().filter(touched).cloned().collect();
-        }
-        if shown.is_empty() && !batch.rebuild {
+        let all: BTreeSet<&PathBuf> = batch.paths.iter().chain(&batch.suspects).collect();
+        // Late news of what was compiled since is none; nor is what cargo itself wrote.
+        let news = all.into_iter().filter(|path| self.stamps.is_news(path) && self.matters(path));
+        let news: Vec<PathBuf> = news.cloned().collect();
+        if news.is_empty() && !batch.rebuild {
             return Done::Irrelevant;
         }
-        self.send(Done::Begun(begun(shown, batch.noticed)));
-        if changed.is_empty() && !batch.rebuild {
-            self.unbuilt.clear();
-            return Done::Same;
+        self.send(Done::Begun(begun(news.clone(), batch.noticed)));
+        for path in &news {
+            self.stamps.take_up(path);
         }
         let rebuild = batch.rebuild;
         let done = self.timed(hello, |build| {
-            if rebuild { build.rebuild(cancel) } else { build.compile(&changed, cancel) }
+            if rebuild { build.rebuild(cancel) } else { build.compile(&news, cancel) }
         });
-        match &done {
-            Done::Failed(BuildError::Cancelled) => {}
-            Done::Failed(_) => self.unbuilt.extend(changed),
-            _ => self.unbuilt.clear(),
+        if let Done::Failed(BuildError::Cancelled) = &done {
+            news.iter().for_each(|path| self.stamps.forget(path));
         }
         self.sources_may_differ();
         done
+    }
+
+    /// Whether the build side has a use for a file.
+    fn matters(&self, path: &Path) -> bool {
+        let could_be = self.real_sources.contains(path)
+            || path.exists()
+            // A second file for a module is an error until it is gone.
+            || path.extension().is_some_and(|it| it == "rs")
+            || path.canonicalize().is_ok_and(|path| self.real_sources.contains(&path));
+        could_be && self.build.classify(path) != Change::Irrelevant
     }
 
     fn timed(
@@ -157,16 +163,26 @@ impl<B: Builder, E: Planner> Worker<B, E> {
         let compile = start.elapsed();
         tracing::debug!(?compile, rustc = ?compiled.rustc_runs, "compiled");
         let deferred = compiled.deferred;
+        let nothing = compiled.crates.is_empty()
+            && compiled.rustc_runs.is_empty()
+            && compiled.new_archives.is_empty()
+            && compiled.pending.is_empty();
+        if nothing {
+            return Done::Same;
+        }
         let start = Instant::now();
         let outcome = self.plan(compiled, hello);
         Done::Planned { outcome, compile, diff: start.elapsed(), deferred }
     }
 
-    fn plan(&mut self, compiled: Compiled, hello: Result<&Hello, &NoAgent>) -> Outcome<E::Plan> {
+    fn plan(&mut self, mut compiled: Compiled, hello: Result<&Hello, &NoAgent>) -> Outcome<E::Plan> {
         let refused = |code: Code, message: &str| Outcome::Refused {
             code: code.as_str().to_owned(),
             message: message.to_owned(),
         };
+        // What was refused is not live: if it still stands, it must not be left behind by the next change.
+        hold(&mut self.held, std::mem::take(&mut compiled.crates));
+        compiled.crates.clone_from(&self.held);
         let hello = match hello {
             Ok(hello) => hello,
             Err(missing) => return refused(missing.code, &missing.message),
@@ -175,6 +191,9 @@ impl<B: Builder, E: Planner> Worker<B, E> {
             Ok(engine) => engine.plan(compiled, hello),
             Err(error) => return refused(Code::Executable, error),
         };
+        if let Outcome::Unchanged { .. } = &outcome {
+            self.held.clear();
+        }
         if let Outcome::Patch(planned) = &outcome
             && let Some(file) = &planned.debug_file
             && let Err(error) = write(file)
@@ -185,22 +204,44 @@ impl<B: Builder, E: Planner> Worker<B, E> {
         outcome
     }
 
-    fn is_source(&self, path: &Path) -> bool {
-        self.real_sources.contains(path)
-            || path.canonicalize().is_ok_and(|path| self.real_sources.contains(&path))
-    }
-
     fn sources_may_differ(&mut self) {
         let sources = self.build.sources();
+        for path in sources.iter().filter(|path| path.ends_with("Cargo.lock")) {
+            self.stamps.take_up(path);
+        }
         if sources == self.sources && !sources.is_empty() {
             return;
         }
-        let real = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
-        self.real_sources = sources.iter().map(real).collect();
+        self.real_sources = sources.iter().map(|path| real(path)).collect();
+        for path in sources.iter().chain(&self.real_sources) {
+            // Later ones were just compiled, too; but what was taken up stays as it was then.
+            if !self.stamps.knows(path) && !self.sources.contains(path) {
+                self.stamps.take_up(path);
+            }
+        }
         if let Some(watcher) = &self.watcher {
             watcher.watch(sources.clone(), self.build.watch_roots());
         }
         self.sources = sources;
+    }
+}
+
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// Puts newer objects in the place of older ones.
+fn hold(held: &mut Vec<CrateObjects>, newer: Vec<CrateObjects>) {
+    for mut krate in newer {
+        if let Some(at) = held.iter().position(|it| it.unit == krate.unit) {
+            let old = held.remove(at);
+            let is_newer = |cgu: &str| krate.objects.iter().any(|it| it.cgu == cgu);
+            let mut kept: Vec<_> = old.objects.into_iter().filter(|it| !is_newer(&it.cgu)).collect();
+            kept.retain(|it| krate.all.contains(&it.cgu));
+            krate.objects.extend(kept);
+        }
+        // At the end: the order of units is that of the compilation.
+        held.push(krate);
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::sync::mpsc::channel;
 
+use crate::model::ObjectFile;
 use crate::session::parts::Planned;
 
 /// "Compiles" by remembering contents; a file with `error` in it does not compile.
@@ -12,6 +13,8 @@ use crate::session::parts::Planned;
 struct Build {
     sources: Vec<PathBuf>,
     compiled: HashMap<PathBuf, String>,
+    uncertain: Vec<PathBuf>,
+    failed: bool,
 }
 
 fn read(path: &Path) -> String {
@@ -25,10 +28,12 @@ impl Builder for Build {
     fn watch_roots(&self) -> Vec<PathBuf> {
         Vec::new()
     }
-    fn classify(&mut self, path: &Path) -> Change {
-        let known = self.sources.iter().any(|it| it == path);
-        let same = self.compiled.get(path) == Some(&read(path));
-        if known && !same { Change::Source } else { Change::Irrelevant }
+    fn uncertain_sources(&self) -> Vec<PathBuf> {
+        self.uncertain.clone()
+    }
+    fn classify(&self, path: &Path) -> Change {
+        let known = self.sources.iter().any(|it| it == path) || self.failed;
+        if known { Change::Source } else { Change::Irrelevant }
     }
     fn compile(&mut self, _: &[PathBuf], cancel: &CancelToken) -> Result<Compiled, BuildError> {
         if cancel.is_cancelled() {
@@ -36,13 +41,19 @@ impl Builder for Build {
         }
         let now: HashMap<PathBuf, String> =
             self.sources.iter().map(|it| (it.clone(), read(it))).collect();
-        if now.values().any(|text| text.contains("error")) {
+        self.failed = now.values().any(|text| text.contains("error"));
+        if self.failed {
             return Err(BuildError::Compile { diagnostics: Vec::new() });
         }
+        if now == self.compiled {
+            return Ok(Compiled::default());
+        }
         self.compiled = now;
-        Ok(Compiled::default())
+        let rustc_runs = vec![("app".to_owned(), Duration::ZERO)];
+        Ok(Compiled { rustc_runs, ..Compiled::default() })
     }
     fn rebuild(&mut self, cancel: &CancelToken) -> Result<Compiled, BuildError> {
+        self.compiled.clear();
         self.compile(&[], cancel)
     }
     fn finish_deferred(&mut self, _: &CancelToken) -> Result<Compiled, BuildError> {
@@ -76,6 +87,12 @@ impl Planner for Planning {
     fn abandon(&mut self, (): ()) {}
 }
 
+/// Files that were just written are news in any case.
+fn make_old(path: &Path) {
+    let file = fs::File::options().write(true).open(path).unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_millis(500)).unwrap();
+}
+
 struct Bench {
     dir: tempfile::TempDir,
     worker: Worker<Build, Planning>,
@@ -88,6 +105,7 @@ impl Bench {
         let sources = vec![dir.path().join("a.rs"), dir.path().join("b.rs")];
         for path in &sources {
             fs::write(path, "1").unwrap();
+            make_old(path);
         }
         let mut build = Build { sources, ..Build::default() };
         build.compile(&[], &CancelToken::new()).unwrap();
@@ -147,9 +165,35 @@ fn a_changed_file_is_compiled_and_its_debug_file_written() {
 #[test]
 fn a_touched_file_is_seen_and_not_compiled() {
     let mut bench = Bench::new();
+    bench.write("a.rs", "1");
     let batch = bench.batch(&["a.rs"]);
     assert!(matches!(bench.does(&batch), Done::Same));
     assert_eq!(bench.begun().unwrap(), ["a.rs"]);
+}
+
+#[test]
+fn late_news_of_what_was_compiled_is_none() {
+    let mut bench = Bench::new();
+    let batch = bench.batch(&["a.rs"]);
+    assert!(matches!(bench.does(&batch), Done::Irrelevant));
+    bench.write("a.rs", "2");
+    make_old(&bench.dir.path().join("a.rs"));
+    assert!(matches!(bench.does(&batch), Done::Planned { .. }));
+    assert!(matches!(bench.does(&batch), Done::Irrelevant));
+}
+
+#[test]
+fn what_was_stopped_is_still_news() {
+    let mut bench = Bench::new();
+    bench.write("a.rs", "2");
+    make_old(&bench.dir.path().join("a.rs"));
+    let batch = bench.batch(&["a.rs"]);
+    let cancel = CancelToken::new();
+    cancel.cancel();
+    let missing = NoAgent { code: Code::NoAnswer, message: "gone".into() };
+    let done = bench.worker.changed(&batch, Err(&missing), &cancel);
+    assert!(matches!(done, Done::Failed(BuildError::Cancelled)));
+    assert!(matches!(bench.does(&batch), Done::Planned { .. }));
 }
 
 #[test]
@@ -164,6 +208,19 @@ fn what_is_no_source_is_not_worth_a_word() {
     assert_eq!(bench.begun(), None);
     bench.write("b.rs", "2");
     assert!(matches!(bench.does(&batch), Done::Planned { .. }));
+    assert_eq!(bench.begun().unwrap(), ["b.rs"]);
+}
+
+#[test]
+fn a_source_that_was_written_during_the_first_build_is_news() {
+    let bench = Bench::new();
+    let Bench { dir, mut worker, events } = bench;
+    worker.build.uncertain = vec![dir.path().join("b.rs")];
+    let worker = Worker::new(worker.build, worker.engine, worker.events, None);
+    let mut bench = Bench { dir, worker, events };
+    let mut batch = bench.batch(&[]);
+    batch.suspects = bench.worker.sources.iter().cloned().collect();
+    assert!(matches!(bench.does(&batch), Done::Same));
     assert_eq!(bench.begun().unwrap(), ["b.rs"]);
 }
 
@@ -185,14 +242,22 @@ fn after_an_error_another_file_may_be_the_cure() {
 }
 
 #[test]
-fn an_error_that_is_taken_back_is_no_change() {
-    let mut bench = Bench::new();
-    bench.write("a.rs", "error");
-    let batch = bench.batch(&["a.rs"]);
-    bench.does(&batch);
-    bench.write("a.rs", "1");
-    assert!(matches!(bench.does(&batch), Done::Same));
-    assert!(bench.worker.unbuilt.is_empty());
+fn refused_objects_belong_to_the_next_change() {
+    let object = |cgu: &str, byte: u8| ObjectFile { cgu: cgu.into(), bytes: [byte].into() };
+    let krate = |unit: &str, objects: Vec<ObjectFile>, all: &[&str]| CrateObjects {
+        name: unit.into(),
+        unit: unit.into(),
+        objects,
+        all: all.iter().map(|it| (*it).to_owned()).collect(),
+    };
+    let mut held = Vec::new();
+    let first = vec![object("x", 1), object("y", 1), object("z", 1)];
+    hold(&mut held, vec![krate("a", first, &["x", "y", "z"]), krate("b", vec![object("x", 1)], &["x"])]);
+    hold(&mut held, vec![krate("a", vec![object("x", 2)], &["x", "y"])]);
+    let of = |unit: &str| held.iter().find(|it| it.unit == unit).unwrap();
+    let objects: Vec<_> = of("a").objects.iter().map(|it| (it.cgu.as_str(), it.bytes[0])).collect();
+    assert_eq!(objects, [("x", 2), ("y", 1)]);
+    assert_eq!(of("b").objects.len(), 1);
 }
 
 #[test]

@@ -15,11 +15,6 @@ pub struct Member {
 }
 
 impl Member {
-    /// Whether rustc made it of Rust code.
-    pub fn is_rust_object(&self) -> bool {
-        self.name.ends_with(".rcgu.o")
-    }
-
     /// Whether it is what rustc knows of the crate.
     pub fn is_metadata(&self) -> bool {
         self.name.ends_with(".rmeta")
@@ -90,10 +85,22 @@ mod tests {
     #[test]
     fn the_name_of_a_unit_is_what_stays() {
         for (file, unit) in [
-            ("app-53f8.0otop2p4c2t0ayw7z6a8y85e8.1s3d7oq.rcgu.o", "0otop2p4c2t0ayw7z6a8y85e8"),
-            ("app-53f8.app.1a2a23c4a786df34-cgu.0.rcgu.o", "app.1a2a23c4a786df34-cgu.0"),
-            ("app-53f8.app.1a2a23c4a786df34-cgu.12.1s3d7oq.rcgu.o", "app.1a2a23c4a786df34-cgu.12"),
-            ("app-53f8.eynkre0whcx23y571z4oq3anl.rcgu.o", "eynkre0whcx23y571z4oq3anl"),
+            (
+                "app-53f8.0otop2p4c2t0ayw7z6a8y85e8.1s3d7oq.rcgu.o",
+                "0otop2p4c2t0ayw7z6a8y85e8",
+            ),
+            (
+                "app-53f8.app.1a2a23c4a786df34-cgu.0.rcgu.o",
+                "app.1a2a23c4a786df34-cgu.0",
+            ),
+            (
+                "app-53f8.app.1a2a23c4a786df34-cgu.12.1s3d7oq.rcgu.o",
+                "app.1a2a23c4a786df34-cgu.12",
+            ),
+            (
+                "app-53f8.eynkre0whcx23y571z4oq3anl.rcgu.o",
+                "eynkre0whcx23y571z4oq3anl",
+            ),
         ] {
             assert_eq!(codegen_unit(file, "app-53f8"), Some(unit), "{file}");
         }
@@ -106,15 +113,22 @@ mod tests {
         let mut bytes = b"!<arch>\n".to_vec();
         for (name, contents) in [("lib.rmeta/", "meta"), ("a.rcgu.o/", "objc")] {
             bytes.extend_from_slice(
-                format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 644, contents.len())
-                    .as_bytes(),
+                format!(
+                    "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n",
+                    0,
+                    0,
+                    0,
+                    644,
+                    contents.len()
+                )
+                .as_bytes(),
             );
             bytes.extend_from_slice(contents.as_bytes());
         }
         let found = members(&bytes).unwrap();
         assert_eq!(found.len(), 2);
         assert!(found[0].is_metadata());
-        assert!(found[1].is_rust_object());
+        assert!(!found[1].is_metadata());
         assert_eq!(&bytes[found[1].range.clone()], b"objc");
         assert!(members(b"no archive").is_err());
     }

@@ -39,9 +39,9 @@ impl Stage {
         self.root.join("units")
     }
 
-    /// The record of the compilation whose output files are called `stem`.
-    pub fn unit(&self, stem: &str) -> PathBuf {
-        self.units().join(format!("{stem}.json"))
+    /// The record with this key.
+    pub fn unit(&self, key: &str) -> PathBuf {
+        self.units().join(format!("{key}.json"))
     }
 
     /// First value of `-C metadata` of each unit.
@@ -54,14 +54,14 @@ impl Stage {
         self.root.join("bin")
     }
 
-    /// What the link stage keeps of an executable with this file name.
-    pub fn link(&self, executable: &str) -> PathBuf {
-        self.root.join("link").join(executable)
+    /// What the link stage keeps of the executable with this record.
+    pub fn link(&self, key: &str) -> PathBuf {
+        self.root.join("link").join(key)
     }
 
-    /// Where objects of a unit are collected.
-    pub fn collect(&self, unit: &str) -> PathBuf {
-        self.root.join("collect").join(unit)
+    /// Where objects of programs are collected.
+    pub fn collect(&self) -> PathBuf {
+        self.root.join("collect")
     }
 
     /// The run-time that executables are linked with.

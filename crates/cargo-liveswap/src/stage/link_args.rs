@@ -76,7 +76,12 @@ pub fn obstacle(args: &[OsString]) -> Option<String> {
         .iter()
         .rev()
         .filter_map(|arg| arg.to_str())
-        .find(|arg| matches!(*arg, "-pie" | "-no-pie" | "-static" | "-static-pie" | "-shared" | "-r"))
+        .find(|arg| {
+            matches!(
+                *arg,
+                "-pie" | "-no-pie" | "-static" | "-static-pie" | "-shared" | "-r"
+            )
+        })
         .unwrap_or("-no-pie");
     match shape {
         "-pie" => None,
@@ -111,7 +116,12 @@ pub fn keep_everything(args: &mut Vec<OsString>) {
 fn removes_code(option: &str) -> bool {
     matches!(
         option,
-        "--gc-sections" | "-gc-sections" | "-s" | "--strip-all" | "-S" | "--strip-debug"
+        "--gc-sections"
+            | "-gc-sections"
+            | "-s"
+            | "--strip-all"
+            | "-S"
+            | "--strip-debug"
             | "--print-gc-sections"
     ) || option.starts_with("--icf=")
         || option.starts_with("--build-id")
@@ -195,7 +205,13 @@ mod tests {
     #[test]
     fn only_a_position_independent_program_can_be_live() {
         assert_eq!(obstacle(&args("a.o -pie -o x")), None);
-        for line in ["a.o -no-pie", "a.o -static-pie", "-pie -static", "-shared a.o", "a.o"] {
+        for line in [
+            "a.o -no-pie",
+            "a.o -static-pie",
+            "-pie -static",
+            "-shared a.o",
+            "a.o",
+        ] {
             assert!(obstacle(&args(line)).is_some(), "{line}");
         }
     }

@@ -156,6 +156,8 @@ struct Link {
     output: PathBuf,
     /// Its file name.
     stem: String,
+    /// The key of its record.
+    key: String,
     /// The folder for what is kept.
     folder: PathBuf,
     args: Vec<OsString>,
@@ -180,12 +182,13 @@ struct Pieces {
 
 impl Link {
     fn new(stage: Stage, output: PathBuf, args: Vec<OsString>) -> Link {
-        let stem = stem_of(&output);
+        let key = record::key_of_program(&output).unwrap_or_default();
         Link {
-            folder: stage.link(&stem),
+            folder: stage.link(&key),
+            stem: stem_of(&output),
+            key,
             stage,
             output,
-            stem,
             args,
         }
     }
@@ -227,7 +230,7 @@ impl Link {
 
     /// Links with slots. The error is the reason why that cannot be done.
     fn live(&mut self) -> Result<ExitCode, String> {
-        let own = Record::read(&self.stage.unit(&self.stem))
+        let own = Record::read(&self.stage.unit(&self.key))
             .map_err(|error| format!("the record of {}: {error}", self.stem))?;
         let Pieces {
             pieces,
@@ -321,9 +324,8 @@ impl Link {
         if path.extension() != Some(OsStr::new("rlib")) {
             return None;
         }
-        let record = Record::read(&self.stage.unit(&record::stem_of_library(path)?)).ok()?;
-        (record.kind == record::Kind::Live && path.parent() == Some(record.out_dir.path()))
-            .then_some(record)
+        let record = Record::read(&self.stage.unit(&record::key_of_library(path)?)).ok()?;
+        (record.kind == record::Kind::Live && path == record.output()).then_some(record)
     }
 
     /// Runs the linker. What it misses may be in code that it would have left out of an ordinary
@@ -410,20 +412,17 @@ fn crates(records: &[Record], natives: &[Hash], prepared: &[Prepared]) -> Vec<Cr
         .map(|(record, &native)| Crate {
             name: record.crate_name.clone(),
             unit: record.unit.clone(),
-            stem: record.stem.clone(),
             opt_level: record.opt_level.clone(),
             objects: Vec::new(),
             native,
         })
         .collect();
     for object in prepared {
-        crates[object.krate]
-            .objects
-            .push(Object {
-                cgu: object.cgu.clone(),
-                path: object.kept.as_path().into(),
-                hash: object.hash,
-            });
+        crates[object.krate].objects.push(Object {
+            cgu: object.cgu.clone(),
+            path: object.kept.as_path().into(),
+            hash: object.hash,
+        });
     }
     crates
 }

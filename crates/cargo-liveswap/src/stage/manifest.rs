@@ -38,8 +38,6 @@ pub struct Crate {
     pub name: String,
     /// Key of its unit.
     pub unit: String,
-    /// Its record.
-    pub stem: String,
     /// `0` to `3`, `s` or `z`.
     pub opt_level: String,
     /// Its objects.

@@ -108,7 +108,9 @@ pub fn prepare(
             done.push((n, one(source, crates[source.krate], kept, rewritten)?));
         }
     };
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(8);
+    let threads = thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(8);
     let mut all = Vec::new();
     thread::scope(|scope| -> Result<(), String> {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
@@ -150,8 +152,12 @@ fn one(
         cgu: &source.cgu,
         optimised: record.opt_level != "0",
     };
-    let object = rewrite::for_linking(bytes, &origin)
-        .map_err(|error| format!("an object of {} cannot be made live: {error}", record.crate_name))?;
+    let object = rewrite::for_linking(bytes, &origin).map_err(|error| {
+        format!(
+            "an object of {} cannot be made live: {error}",
+            record.crate_name
+        )
+    })?;
     fs::write(&rewritten, &object.bytes).map_err(|error| at(&rewritten, &error))?;
     let machine = match bytes.get(18..20) {
         Some(&[low, high]) => u16::from_le_bytes([low, high]),

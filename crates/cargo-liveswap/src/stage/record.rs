@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::layout::{self, Stage};
 use super::text::Text;
@@ -47,6 +47,8 @@ pub struct Record {
     pub out_dir: Text,
     /// `0` to `3`, `s` or `z`.
     pub opt_level: String,
+    /// Whether it is compiled incrementally.
+    pub incremental: bool,
     /// Enabled features.
     pub features: Vec<String>,
     /// How code is made: see [`super::rustc_args::RustcArgs::code_options`].
@@ -95,7 +97,7 @@ impl Record {
     /// Those of the file system.
     pub fn write(&self, stage: &Stage) -> io::Result<()> {
         let json = serde_json::to_vec(self)?;
-        layout::write_atomically(&stage.unit(&self.stem), &json)
+        layout::write_atomically(&stage.unit(&self.key()), &json)
     }
 
     /// All records, with the time of each.
@@ -139,18 +141,38 @@ impl Record {
         self.out_dir.path().join(format!("{}.d", self.stem))
     }
 
-    /// The stems of the crates that it uses directly.
-    pub fn extern_stems(&self) -> impl Iterator<Item = String> + '_ {
+    /// The name of the record: other than the stem it differs from profile to profile for all kinds of
+    /// crates.
+    pub fn key(&self) -> String {
+        key(self.out_dir.path(), &self.stem)
+    }
+
+    /// The keys of the crates that it uses directly.
+    pub fn extern_keys(&self) -> impl Iterator<Item = String> + '_ {
         self.externs
             .iter()
-            .filter_map(|path| stem_of_library(path.path()))
+            .filter_map(|path| key_of_library(path.path()))
     }
 }
 
-/// `logic-f2e1` of `…/liblogic-f2e1.rlib`.
-pub fn stem_of_library(path: &Path) -> Option<String> {
+/// The key of what is called `stem` in this folder.
+fn key(folder: &Path, stem: &str) -> String {
+    let folder = xxh3_64(folder.as_os_str().as_encoded_bytes());
+    format!("{stem}.{:08x}", folder >> 32)
+}
+
+/// The key of the record of a library.
+pub fn key_of_library(path: &Path) -> Option<String> {
     let stem = path.file_stem()?.to_str()?;
-    Some(stem.strip_prefix("lib").unwrap_or(stem).to_owned())
+    Some(key(
+        path.parent()?,
+        stem.strip_prefix("lib").unwrap_or(stem),
+    ))
+}
+
+/// The key of the record of an executable.
+pub fn key_of_program(path: &Path) -> Option<String> {
+    Some(key(path.parent()?, path.file_name()?.to_str()?))
 }
 
 /// Hashes of a whole environment, so that another process can tell what differs without a file that
@@ -194,9 +216,7 @@ impl Environment {
     }
 
     fn hash(name: &OsStr, value: &OsStr) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        (name, value).hash(&mut hasher);
-        hasher.finish()
+        xxh3_64(&[name.as_encoded_bytes(), b"=", value.as_encoded_bytes()].concat())
     }
 }
 
@@ -205,14 +225,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn libraries_are_found_by_the_names_of_their_files() {
+    fn records_are_found_by_the_names_of_files() {
+        let library = key_of_library(Path::new("/t/deps/liblogic-f2.rmeta")).unwrap();
+        assert_eq!(library, key(Path::new("/t/deps"), "logic-f2"));
         assert_eq!(
-            stem_of_library(Path::new("/t/liblogic-f2.rmeta")).as_deref(),
-            Some("logic-f2")
+            key_of_library(Path::new("/t/deps/libpm.so")),
+            Some(key(Path::new("/t/deps"), "pm"))
+        );
+        assert_ne!(
+            key_of_library(Path::new("/t/other/libpm.so")),
+            Some(key(Path::new("/t/deps"), "pm"))
         );
         assert_eq!(
-            stem_of_library(Path::new("/t/libpm-1.so")).as_deref(),
-            Some("pm-1")
+            key_of_program(Path::new("/t/deps/my_app-1.2")),
+            Some(key(Path::new("/t/deps"), "my_app-1.2"))
         );
     }
 

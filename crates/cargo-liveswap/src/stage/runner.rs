@@ -27,7 +27,9 @@ pub struct Started {
 /// Runs it: `liveswap-runner program arguments…`.
 pub fn main() -> ExitCode {
     let Some(file) = env::var_os(super::env::LAUNCH) else {
-        super::complain("this stands in for a program that cargo starts; no session told it where to write");
+        super::complain(
+            "this stands in for a program that cargo starts; no session told it where to write",
+        );
         return ExitCode::from(2);
     };
     match write(Path::new(&file), env::args_os().skip(1)) {

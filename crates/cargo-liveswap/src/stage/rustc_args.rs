@@ -69,7 +69,10 @@ impl RustcArgs {
                 let mut letters = short.chars();
                 let letter = letters.next();
                 let joined = letters.as_str();
-                if matches!(letter, Some('C' | 'Z' | 'L' | 'l' | 'o' | 'A' | 'W' | 'D' | 'F')) {
+                if matches!(
+                    letter,
+                    Some('C' | 'Z' | 'L' | 'l' | 'o' | 'A' | 'W' | 'D' | 'F')
+                ) {
                     let value = if joined.is_empty() {
                         rest.next().cloned().unwrap_or_default()
                     } else {
@@ -135,7 +138,10 @@ impl RustcArgs {
             && self.error_format.as_deref() == Some("json")
             && self.codegen_value("metadata").is_some()
             && !self.out_dir.as_os_str().is_empty()
-            && self.emit.iter().any(|kind| kind == "link" || kind == "metadata")
+            && self
+                .emit
+                .iter()
+                .any(|kind| kind == "link" || kind == "metadata")
             && self.input.as_deref() != Some(Path::new("-"))
     }
 
@@ -152,8 +158,10 @@ impl RustcArgs {
 
     /// `0` to `3`, `s` or `z`.
     pub fn opt_level(&self) -> String {
-        self.codegen_value("opt-level")
-            .map_or_else(|| "0".to_owned(), |value| value.to_string_lossy().into_owned())
+        self.codegen_value("opt-level").map_or_else(
+            || "0".to_owned(),
+            |value| value.to_string_lossy().into_owned(),
+        )
     }
 
     /// The enabled features.
@@ -170,15 +178,21 @@ impl RustcArgs {
 
     /// Whether rustc would add arguments for the linker that comes with it, if no linker is configured.
     pub fn takes_default_linker(&self) -> bool {
-        let changed = |value: &str| value.contains("-lld") || value.contains("-linker");
-        !["linker-features", "link-self-contained", "linker-flavor"]
-            .iter()
-            .filter_map(|name| self.codegen_value(name))
-            .any(|value| {
-                let value = value.to_string_lossy();
-                changed(&value) || !value.starts_with(['+', '-', 'y', 'n'])
-            })
-            && !self.unstable.iter().any(|value| changed(value))
+        let value = |name: &str| {
+            self.codegen_value(name)
+                .map(OsStr::to_string_lossy)
+                .unwrap_or_default()
+                .into_owned()
+        };
+        let is_native = self
+            .target
+            .as_deref()
+            .is_none_or(|target| target == "x86_64-unknown-linux-gnu");
+        is_native
+            && value("linker-flavor").is_empty()
+            && !value("linker-features").contains("-lld")
+            && !value("link-self-contained").contains("-linker")
+            && !self.unstable.iter().any(|option| option.contains("-lld"))
     }
 
     /// How code is made: what must stay the same while a program runs. File names, and what this
@@ -204,7 +218,10 @@ impl RustcArgs {
                 None => format!("-C {name}"),
             });
         let unstable = self.unstable.iter().map(|value| format!("-Z {value}"));
-        let target = self.target.iter().map(|target| format!("--target {target}"));
+        let target = self
+            .target
+            .iter()
+            .map(|target| format!("--target {target}"));
         codegen.chain(unstable).chain(target).collect()
     }
 }

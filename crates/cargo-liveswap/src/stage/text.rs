@@ -17,11 +17,6 @@ impl Text {
     pub fn path(&self) -> &Path {
         Path::new(&self.0)
     }
-
-    /// As UTF-8, if it is.
-    pub fn str(&self) -> Option<&str> {
-        self.0.to_str()
-    }
 }
 
 impl From<&str> for Text {

@@ -5,9 +5,10 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::process::{Command, ExitCode};
+
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::layout::{self, Stage};
 use super::record::{Environment, Kind, Record, Recorded};
@@ -28,7 +29,10 @@ pub fn main() -> ExitCode {
         match prepare(&stage, &mut args) {
             Ok(adjusted) => linking = adjusted,
             Err(error) => {
-                super::complain(&format!("cannot write to {}: {error}", stage.root().display()));
+                super::complain(&format!(
+                    "cannot write to {}: {error}",
+                    stage.root().display()
+                ));
                 return ExitCode::FAILURE;
             }
         }
@@ -93,6 +97,7 @@ fn prepare(stage: &Stage, args: &mut Vec<OsString>) -> io::Result<Option<Linking
         manifest_dir: manifest_dir.into(),
         out_dir: parsed.out_dir.as_path().into(),
         opt_level: parsed.opt_level(),
+        incremental: parsed.codegen_value("incremental").is_some(),
         features: parsed.features(),
         code_options: parsed.code_options(),
         externs: parsed
@@ -146,16 +151,23 @@ fn is_users(stage: &Stage, args: &RustcArgs, manifest_dir: &OsStr) -> bool {
 
 /// The same for what is the same crate to the user, whatever its dependencies are.
 fn unit_key(args: &RustcArgs, manifest_dir: &OsStr) -> String {
-    let mut hasher = DefaultHasher::new();
-    manifest_dir.hash(&mut hasher);
-    args.crate_name.hash(&mut hasher);
-    args.crate_types.hash(&mut hasher);
-    args.target.hash(&mut hasher);
-    args.opt_level().hash(&mut hasher);
-    args.codegen_value("panic").hash(&mut hasher);
-    args.codegen_value("debuginfo").hash(&mut hasher);
-    args.out_dir.hash(&mut hasher);
-    format!("{}-{:016x}", args.crate_name, hasher.finish())
+    let facts = [
+        manifest_dir.as_encoded_bytes(),
+        args.crate_types.join(",").as_bytes(),
+        args.target.as_deref().unwrap_or_default().as_bytes(),
+        args.opt_level().as_bytes(),
+        value(args, "panic"),
+        value(args, "debuginfo"),
+        args.out_dir.as_os_str().as_encoded_bytes(),
+    ]
+    .join(&0);
+    format!("{}-{:016x}", args.crate_name, xxh3_64(&facts))
+}
+
+fn value<'a>(args: &'a RustcArgs, name: &str) -> &'a [u8] {
+    args.codegen_value(name)
+        .unwrap_or_default()
+        .as_encoded_bytes()
 }
 
 /// Makes the command fit for replacing code later. Returns the linker that the user configured.
@@ -296,8 +308,10 @@ mod tests {
         let stage = Stage::new(folder.path().to_owned());
         fs::create_dir(stage.pins()).unwrap();
         let line = "rustc --crate-name app -C metadata=1 -C linker=clang -Cdebuginfo=0";
-        for (is_program, expected) in [(true, stage.bin().join(layout::LINKER)), (false, "clang".into())]
-        {
+        for (is_program, expected) in [
+            (true, stage.bin().join(layout::LINKER)),
+            (false, "clang".into()),
+        ] {
             let mut command = args(line);
             let parsed = RustcArgs::parse(&command);
             let linker = adjust(&stage, &parsed, "app-1", is_program, &mut command).unwrap();

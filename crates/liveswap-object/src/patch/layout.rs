@@ -87,7 +87,14 @@ pub(crate) fn lay_out(builder: &mut Builder<'_, '_>, room: &Room) -> Result<Laid
             addend: 0,
         });
     }
-    while data.last() == Some(&0) {
+    // Zeros at the end need not be said, except where the agent computes something.
+    let computed = relocations
+        .iter()
+        .filter(|relocation| u64::from(relocation.at) >= data_offset)
+        .map(|relocation| (u64::from(relocation.at) + 8 - data_offset) as usize)
+        .max()
+        .unwrap_or(0);
+    while data.len() > computed && data.last() == Some(&0) {
         data.pop();
     }
     let image = (total > 0).then(|| Image {

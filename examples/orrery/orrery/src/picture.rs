@@ -27,24 +27,26 @@ fn sun() -> Look {
     }
 }
 
-/// The line below the picture.
-fn caption(bodies: &[Box<dyn Body>], drawn: u64) -> String {
-    let rounds: Vec<String> = bodies
+/// What is said below the picture.
+fn caption(drawn: u64) -> String {
+    // EDIT ME: say something else.
+    format!("picture {drawn}, {} twinkles", stars::twinkles())
+}
+
+/// How often each body went round since the program was started.
+fn rounds(bodies: &[Box<dyn Body>]) -> String {
+    let each: Vec<String> = bodies
         .iter()
         .map(|body| format!("{} {:.2}", body.name(), body.rounds()))
         .collect();
-    // EDIT ME: say something else.
-    format!(
-        "picture {drawn} | rounds: {} | {} twinkles",
-        rounds.join(", "),
-        stars::twinkles()
-    )
+    each.join(", ")
 }
 
 /// The sky in one line, for those who have no terminal.
 pub fn line(bodies: &[Box<dyn Body>]) -> String {
     let signs: String = bodies.iter().map(|body| body.look().sign).collect();
-    format!("{} {signs} | {}", sun().sign, caption(bodies, count()))
+    let (sun, rounds) = (sun().sign, rounds(bodies));
+    format!("{sun} {signs} | {rounds} | {}", caption(count()))
 }
 
 /// Draws the sky at the top of the terminal. Everything else that is written to the terminal (what
@@ -65,12 +67,13 @@ pub fn draw(bodies: &[Box<dyn Body>]) -> io::Result<()> {
     for (row, cells) in cells.chunks(WIDTH).enumerate() {
         write_row(row, &painted(cells))?;
     }
-    write_row(HEIGHT, &caption(bodies, count()))
+    write_row(HEIGHT, &rounds(bodies))?;
+    write_row(HEIGHT + 1, &caption(count()))
 }
 
 /// Makes room for the picture.
 pub fn clear() -> io::Result<()> {
-    let below = HEIGHT + 3;
+    let below = HEIGHT + 4;
     io::stdout().write_all(format!("\x1b[2J\x1b[{below};1H").as_bytes())?;
     io::stdout().flush()
 }

@@ -8,11 +8,11 @@ use std::time::Duration;
 use crate::Look;
 
 /// How many stars there are.
-const COUNT: usize = 40;
+const COUNT: usize = 60;
 
 /// How often a star has changed, since the program was started.
 static TWINKLES: AtomicU64 = AtomicU64::new(0);
-static SHINING: Mutex<[bool; COUNT]> = Mutex::new([true; COUNT]);
+static CHANGED: Mutex<[bool; COUNT]> = Mutex::new([false; COUNT]);
 
 /// Starts the thread. It never ends; what it calls can change.
 pub fn shine(pause: Duration) {
@@ -26,9 +26,9 @@ pub fn shine(pause: Duration) {
 
 fn twinkle() {
     let number = TWINKLES.fetch_add(1, Ordering::Relaxed);
-    if let Ok(mut shining) = SHINING.lock() {
+    if let Ok(mut changed) = CHANGED.lock() {
         let star = number as usize * 7 % COUNT;
-        shining[star] = !shining[star];
+        changed[star] = !changed[star];
     }
 }
 
@@ -39,9 +39,9 @@ pub fn twinkles() -> u64 {
 
 /// All that can be seen, and where.
 pub fn visible() -> Vec<((f64, f64), Look)> {
-    let shining = SHINING.lock().map_or([false; COUNT], |shining| *shining);
+    let changed = CHANGED.lock().map_or([false; COUNT], |changed| *changed);
     (0..COUNT)
-        .filter(|&star| shining[star])
+        .filter(|&star| changed[star] != star.is_multiple_of(2))
         .map(|star| (place(star), look(star)))
         .collect()
 }

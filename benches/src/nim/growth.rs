@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use crate::reload::one_changed_of;
+use super::reload::one_changed_of;
 use crate::samples::{ROUNDS, Samples, Unit, WARM_UP};
-use crate::session::Session;
-use crate::stage::Stage;
+use super::session::Session;
+use super::stage::Stage;
 
 pub const SIZES: [usize; 5] = [10, 50, 200, 500, 1000];
 

@@ -33,7 +33,7 @@ impl Modules {
     pub fn build(folder: &Path, count: usize, edited: &[usize]) -> Result<Self> {
         let sources = folder.join("sources");
         fs::create_dir_all(&sources)?;
-        fs::write(sources.join("module.h"), include_str!("../c/module.h"))?;
+        fs::write(sources.join("module.h"), include_str!("../../c/module.h"))?;
         let modules = Self {
             folder: folder.join("nimcache"),
             sources,

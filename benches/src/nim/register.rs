@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use anyhow::{Result, bail};
 
-use crate::reload::FEW;
+use super::reload::FEW;
 use crate::samples::{ROUNDS, Samples, Unit, WARM_UP, ratio};
-use crate::stage::Stage;
+use super::stage::Stage;
 
 const PROCS: usize = 100_000;
 

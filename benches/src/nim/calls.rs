@@ -6,10 +6,10 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::reload::FEW;
-use crate::runtimes::Runtime;
+use super::reload::FEW;
+use super::runtimes::Runtime;
 use crate::samples::{ROUNDS, Samples, Unit, WARM_UP};
-use crate::stage::Stage;
+use super::stage::Stage;
 
 /// Calls in one timed loop.
 const CALLS: usize = 5_000_000;

@@ -6,10 +6,10 @@ use std::process::Command;
 use anyhow::Result;
 use tempfile::TempDir;
 
-use crate::modules::Modules;
-use crate::runtimes::{self, Runtime, Runtimes};
-use crate::session::Session;
-use crate::{growth, reload};
+use super::modules::Modules;
+use super::runtimes::{self, Runtime, Runtimes};
+use super::session::Session;
+use super::{growth, reload};
 
 pub struct Stage {
     pub runtimes: Runtimes,
@@ -28,7 +28,7 @@ impl Stage {
         let runtimes = Runtimes::build(folder.path())?;
         let host = folder.path().join("host");
         let source = folder.path().join("host.c");
-        std::fs::write(&source, include_str!("../c/host.c"))?;
+        std::fs::write(&source, include_str!("../../c/host.c"))?;
         // -rdynamic and no -fPIE tricks: an ordinary program.
         runtimes::run(
             Command::new("gcc")

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use anyhow::{Result, ensure};
 
-use crate::modules::Modules;
-use crate::runtimes::Runtime;
+use super::modules::Modules;
+use super::runtimes::Runtime;
 use crate::samples::{ROUNDS, Samples, Unit, WARM_UP, ratio};
-use crate::session::Session;
-use crate::stage::Stage;
+use super::session::Session;
+use super::stage::Stage;
 
 /// Sizes of the program that the aims are set for.
 pub const SIZES: [usize; 2] = [50, 500];

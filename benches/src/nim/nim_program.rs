@@ -8,11 +8,11 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::modules::replace_file;
-use crate::runtimes::{Runtime, nim, option, run};
+use super::modules::replace_file;
+use super::runtimes::{Runtime, nim, option, run};
 use crate::samples::{ROUNDS, Samples, Unit, WARM_UP, ratio};
-use crate::session::Session;
-use crate::stage::Stage;
+use super::session::Session;
+use super::stage::Stage;
 
 /// Modules of the program itself; those of the standard library come on top.
 const OWN_MODULES: usize = 15;
