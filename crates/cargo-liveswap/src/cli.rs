@@ -208,8 +208,14 @@ impl CargoArgs {
         }
         for (flag, one) in [
             ("--profile", self.profile.as_deref().map(AsRef::as_ref)),
-            ("--manifest-path", self.manifest_path.as_deref().map(AsRef::as_ref)),
-            ("--target-dir", self.target_dir.as_deref().map(AsRef::as_ref)),
+            (
+                "--manifest-path",
+                self.manifest_path.as_deref().map(AsRef::as_ref),
+            ),
+            (
+                "--target-dir",
+                self.target_dir.as_deref().map(AsRef::as_ref),
+            ),
             ("--lockfile-path", self.lockfile_path.as_deref()),
             ("--jobs", self.jobs.as_deref()),
             ("--color", self.color.as_deref()),
@@ -282,11 +288,15 @@ impl RunArgs {
             },
             events: self.events,
             quiet: self.cargo.quiet,
-            color: self.cargo.color.as_deref().and_then(|when| match when.to_str()? {
-                "always" => Some(true),
-                "never" => Some(false),
-                _ => None,
-            }),
+            color: self
+                .cargo
+                .color
+                .as_deref()
+                .and_then(|when| match when.to_str()? {
+                    "always" => Some(true),
+                    "never" => Some(false),
+                    _ => None,
+                }),
         }
     }
 }
@@ -375,7 +385,8 @@ mod tests {
 
     #[test]
     fn what_follows_the_dashes_is_the_programs() {
-        let options = options(&["run", "-r", "--", "--release", "--", "-x", "--events", "f"]).unwrap();
+        let options =
+            options(&["run", "-r", "--", "--release", "--", "-x", "--events", "f"]).unwrap();
         assert_eq!(options.run.profile, "release");
         assert_eq!(
             options.run.program_args,
@@ -394,20 +405,72 @@ mod tests {
     #[test]
     fn every_flag_of_cargo_run_goes_to_cargo() {
         let given = [
-            "run", "-p", "app", "--bin", "main", "-F", "a b", "--features", "c", "--all-features",
-            "--no-default-features", "--profile", "fast", "--manifest-path", "x/Cargo.toml", "-j4",
-            "--locked", "--offline", "--frozen", "--config", "a.b=1", "--config=c", "-q", "-vv",
-            "--color", "never", "--target", "t", "--ignore-rust-version", "-Z", "unstable",
-            "--keep-going", "--message-format", "short", "--timings", "--target-dir", "there",
-            "--events", "e",
+            "run",
+            "-p",
+            "app",
+            "--bin",
+            "main",
+            "-F",
+            "a b",
+            "--features",
+            "c",
+            "--all-features",
+            "--no-default-features",
+            "--profile",
+            "fast",
+            "--manifest-path",
+            "x/Cargo.toml",
+            "-j4",
+            "--locked",
+            "--offline",
+            "--frozen",
+            "--config",
+            "a.b=1",
+            "--config=c",
+            "-q",
+            "-vv",
+            "--color",
+            "never",
+            "--target",
+            "t",
+            "--ignore-rust-version",
+            "-Z",
+            "unstable",
+            "--keep-going",
+            "--message-format",
+            "short",
+            "--timings",
+            "--target-dir",
+            "there",
+            "--events",
+            "e",
         ];
         let passed = cargo_args(&given);
         for word in [
-            "--package=app", "--bin=main", "--features=a b", "--features=c", "--all-features",
-            "--no-default-features", "--profile=fast", "--manifest-path=x/Cargo.toml", "--jobs=4",
-            "--locked", "--offline", "--frozen", "--config=a.b=1", "--config=c", "--quiet",
-            "--verbose", "--color=never", "--target=t", "--ignore-rust-version", "unstable",
-            "--keep-going", "--message-format=short", "--timings", "--target-dir=there",
+            "--package=app",
+            "--bin=main",
+            "--features=a b",
+            "--features=c",
+            "--all-features",
+            "--no-default-features",
+            "--profile=fast",
+            "--manifest-path=x/Cargo.toml",
+            "--jobs=4",
+            "--locked",
+            "--offline",
+            "--frozen",
+            "--config=a.b=1",
+            "--config=c",
+            "--quiet",
+            "--verbose",
+            "--color=never",
+            "--target=t",
+            "--ignore-rust-version",
+            "unstable",
+            "--keep-going",
+            "--message-format=short",
+            "--timings",
+            "--target-dir=there",
         ] {
             assert!(passed.iter().any(|it| it == word), "{word} in {passed:?}");
         }
@@ -419,7 +482,10 @@ mod tests {
     #[test]
     fn cargo_lists_targets_for_a_flag_without_a_name() {
         assert_eq!(cargo_args(&["run", "--bin"]), ["--bin"]);
-        assert_eq!(cargo_args(&["run", "--example", "--locked"]), ["--example", "--locked"]);
+        assert_eq!(
+            cargo_args(&["run", "--example", "--locked"]),
+            ["--example", "--locked"]
+        );
     }
 
     #[test]
@@ -433,7 +499,10 @@ mod tests {
     fn the_help_of_each_command_has_examples_and_exit_codes() {
         let mut cli = Cli::command();
         cli.build();
-        for command in cli.get_subcommands_mut().filter(|it| it.get_name() != "help") {
+        for command in cli
+            .get_subcommands_mut()
+            .filter(|it| it.get_name() != "help")
+        {
             let help = command.render_long_help().to_string();
             let name = command.get_name();
             assert!(help.contains("Example"), "{name}");

@@ -54,7 +54,12 @@ pub fn main() -> ExitCode {
 
 fn system() -> Found {
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let text = format!("{} {}, {}", std::env::consts::OS, kernel.trim(), std::env::consts::ARCH);
+    let text = format!(
+        "{} {}, {}",
+        std::env::consts::OS,
+        kernel.trim(),
+        std::env::consts::ARCH
+    );
     match (std::env::consts::OS, std::env::consts::ARCH) {
         ("linux", "x86_64") => Good(text),
         ("linux", "aarch64") => Wanted(format!("{text}: liveswap is tested on x86_64 only")),
@@ -64,9 +69,16 @@ fn system() -> Found {
 
 /// The first line of what a program says, if it succeeds.
 fn first_line(program: impl AsRef<std::ffi::OsStr>, args: &[&str]) -> Option<String> {
-    let output = Command::new(program).args(args).stdin(Stdio::null()).output().ok()?;
+    let output = Command::new(program)
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    output.status.success().then(|| text.lines().next().unwrap_or_default().to_owned())
+    output
+        .status
+        .success()
+        .then(|| text.lines().next().unwrap_or_default().to_owned())
 }
 
 fn rustc() -> Found {
@@ -78,7 +90,9 @@ fn rustc() -> Found {
         Some(found) if found >= OLDEST_RUSTC => Good(version),
         _ => {
             let (major, minor) = OLDEST_RUSTC;
-            Missing(format!("{version}: {major}.{minor} or later is needed (`rustup update`)"))
+            Missing(format!(
+                "{version}: {major}.{minor} or later is needed (`rustup update`)"
+            ))
         }
     }
 }
@@ -111,12 +125,18 @@ fn linker() -> Found {
     let sysroot = first_line("rustc", &["--print", "sysroot"]).map(PathBuf::from);
     let host = first_line("rustc", &["--print", "host-tuple"]);
     if let Some((sysroot, host)) = sysroot.zip(host) {
-        let own = sysroot.join("lib/rustlib").join(host).join("bin/gcc-ld/ld.lld");
+        let own = sysroot
+            .join("lib/rustlib")
+            .join(host)
+            .join("bin/gcc-ld/ld.lld");
         if own.exists() {
             return Good("rust-lld, which comes with rustc".to_owned());
         }
     }
-    match ["ld.lld", "mold", "ld"].into_iter().find_map(|it| first_line(it, &["--version"])) {
+    match ["ld.lld", "mold", "ld"]
+        .into_iter()
+        .find_map(|it| first_line(it, &["--version"]))
+    {
         Some(version) => Good(version),
         None => Missing("none is found (Debian: apt install lld, or binutils)".to_owned()),
     }
@@ -138,7 +158,9 @@ fn watches() -> Found {
     }
     let text = format!("{watches} watches, {instances} instances");
     if watches < FEW_WATCHES {
-        return Wanted(format!("{text}; more: `sysctl fs.inotify.max_user_watches=65536`"));
+        return Wanted(format!(
+            "{text}; more: `sysctl fs.inotify.max_user_watches=65536`"
+        ));
     }
     Good(text)
 }
@@ -154,8 +176,13 @@ fn run_time_folder() -> Found {
         }
     };
     match run_dir::RunDir::new() {
-        Ok(_) => Good(format!("{}, private folders can be made in it", base.display())),
-        Err(error) => Missing(format!("{error}: set XDG_RUNTIME_DIR or TMPDIR to another folder")),
+        Ok(_) => Good(format!(
+            "{}, private folders can be made in it",
+            base.display()
+        )),
+        Err(error) => Missing(format!(
+            "{error}: set XDG_RUNTIME_DIR or TMPDIR to another folder"
+        )),
     }
 }
 
@@ -173,7 +200,9 @@ fn overcommit() -> Found {
 fn gdb() -> Found {
     match first_line("gdb", &["--version"]) {
         Some(version) => Good(version),
-        None => Wanted("not found; it is needed only to debug (Debian: apt install gdb)".to_owned()),
+        None => {
+            Wanted("not found; it is needed only to debug (Debian: apt install gdb)".to_owned())
+        }
     }
 }
 
@@ -190,7 +219,15 @@ mod tests {
 
     #[test]
     fn a_machine_that_runs_the_tests_has_what_is_needed() {
-        for check in [system, rustc, cargo, c_compiler, linker, watches, run_time_folder] {
+        for check in [
+            system,
+            rustc,
+            cargo,
+            c_compiler,
+            linker,
+            watches,
+            run_time_folder,
+        ] {
             let found = check();
             assert!(!matches!(found, Missing(_)), "{found:?}");
         }

@@ -29,7 +29,9 @@ pub fn init_from_env() -> Result<(), String> {
 
 /// A line on standard error, in one write. Nobody is left to be told if it is closed.
 pub fn stderr_line(line: &str) {
-    let _ = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
+    let _ = std::io::stderr()
+        .lock()
+        .write_all(format!("{line}\n").as_bytes());
 }
 
 struct Stderr {

@@ -66,7 +66,9 @@ pub fn swap(place: &WhereArgs, pid: Option<u32>) -> ExitCode {
             ExitCode::from(u8::from(!success))
         }
         Ok(other) => {
-            stderr_line(&format!("liveswap: the session answers something else: {other:?}"));
+            stderr_line(&format!(
+                "liveswap: the session answers something else: {other:?}"
+            ));
             ExitCode::FAILURE
         }
         Err(error) => {
@@ -101,7 +103,11 @@ fn sessions(place: &WhereArgs) -> Result<Vec<Living>, ExitCode> {
     let mut living = Vec::new();
     for (path, file) in SessionFile::find(&project.target_dir) {
         match ask(&file.control, Request::Status) {
-            Ok(status) => living.push(Living { pid: file.pid, control: file.control, status }),
+            Ok(status) => living.push(Living {
+                pid: file.pid,
+                control: file.control,
+                status,
+            }),
             Err(error) => {
                 tracing::debug!(%error, file = %path.display(), "a dead session's file");
                 // It may be gone already, or be removed next time.
@@ -120,7 +126,15 @@ fn program(status: &Answer) -> Option<u32> {
 }
 
 fn text(session: u32, status: &Answer) -> String {
-    let Answer::Status { pid, exe, generation, functions, outcome, seconds } = status else {
+    let Answer::Status {
+        pid,
+        exe,
+        generation,
+        functions,
+        outcome,
+        seconds,
+    } = status
+    else {
         return String::new();
     };
     let ago = match seconds {

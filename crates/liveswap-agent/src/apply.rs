@@ -144,7 +144,7 @@ impl Agent {
 
     /// Tells gdb of a slice's file.
     pub fn announce(&self, slice: u32) -> std::io::Result<()> {
-        gdb::announce(&images::file_name(self.images.as_bytes(), slice))
+        gdb::announce(&images::debugger_file_name(self.images.as_bytes(), slice))
     }
 
     /// The answer to a patch that is live.

@@ -1,4 +1,4 @@
-//! The ELF file of an image: for backtraces, debuggers and profilers.
+//! The ELF files of an image: for backtraces, debuggers and profilers.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -11,19 +11,56 @@ use liveswap_protocol::patch::{Place, SLICE_SIZE};
 
 use crate::session::parts::DebugFile;
 
-/// Makes the file of a plan's image. Without it the patch works all the same, so what goes wrong is logged.
+/// Makes the files of a plan's image. Without them the patch works all the same, so what goes wrong is logged.
 pub fn make(program: &Program, planned: &Planned, hello: &Hello) -> Option<DebugFile> {
     let image = planned.patch.image.as_ref()?;
-    let address = hello.range_start + u64::from(image.first_slice) * SLICE_SIZE;
+    // std's backtraces and profilers subtract the range's start; gdb takes addresses as they are.
+    let (relative, absolute) = std::thread::scope(|scope| {
+        let relative = scope.spawn(|| build(program, planned, hello, 0));
+        let absolute = build(program, planned, hello, hello.range_start);
+        (relative.join(), absolute)
+    });
+    let (bytes, for_debugger) = match (relative.ok()?, absolute) {
+        (Ok(relative), Ok(absolute)) => (relative, absolute),
+        (Err(error), _) | (_, Err(error)) => {
+            tracing::warn!("no file for debuggers: {error}");
+            return None;
+        }
+    };
+    let name = |slice: u32, extension: &str| -> PathBuf {
+        PathBuf::from(&hello.images).join(format!("slice-{slice:04x}.{extension}"))
+    };
+    let first = image.first_slice;
+    Some(DebugFile {
+        path: name(first, "so"),
+        bytes,
+        for_debugger: (name(first, "gdb"), for_debugger),
+        slice: first,
+        links: (first + 1..first + planned.slices)
+            .map(|slice| name(slice, "so"))
+            .collect(),
+    })
+}
+
+/// Makes a file in which the range begins at `start`.
+fn build(
+    program: &Program,
+    planned: &Planned,
+    hello: &Hello,
+    start: u64,
+) -> Result<Vec<u8>, String> {
+    let image = planned
+        .patch
+        .image
+        .as_ref()
+        .ok_or_else(|| "no image".to_owned())?;
+    let address = start + u64::from(image.first_slice) * SLICE_SIZE;
     let sections: Vec<HashMap<usize, u64>> = planned
         .placed
         .iter()
         .map(|object| {
-            object
-                .sections
-                .iter()
-                .map(|(section, offset)| (*section, address + offset))
-                .collect()
+            let place = |(section, offset): (&usize, &u64)| (*section, address + offset);
+            object.sections.iter().map(place).collect()
         })
         .collect();
     let placed: Vec<Placed<'_>> = planned
@@ -48,6 +85,7 @@ pub fn make(program: &Program, planned: &Planned, hello: &Hello) -> Option<Debug
         symbols: &symbols,
         placed: &placed,
     };
+    let in_process = start.wrapping_sub(hello.range_start);
     let resolve = |name: &str| -> Option<u64> {
         let place = match program.statics.get(name) {
             Some(known) => known.place,
@@ -62,26 +100,12 @@ pub fn make(program: &Program, planned: &Planned, hello: &Hello) -> Option<Debug
         };
         match place {
             StaticPlace::ThreadLocal(offset) => Some(offset),
-            StaticPlace::Memory(Place::Executable(at)) => Some(hello.bias.wrapping_add(at)),
-            StaticPlace::Memory(Place::Range(at)) => Some(hello.range_start.wrapping_add(at)),
+            StaticPlace::Memory(Place::Executable(at)) => {
+                Some(hello.bias.wrapping_add(at).wrapping_add(in_process))
+            }
+            StaticPlace::Memory(Place::Range(at)) => Some(start.wrapping_add(at)),
             StaticPlace::Memory(Place::Import(_)) => None,
         }
     };
-    let bytes = match debug_image::build(&contents, &resolve) {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            tracing::warn!("no file for debuggers: {error}");
-            return None;
-        }
-    };
-    let name = |slice: u32| -> PathBuf {
-        PathBuf::from(&hello.images).join(format!("slice-{slice:04x}.so"))
-    };
-    let slices = image.first_slice..image.first_slice + planned.slices;
-    Some(DebugFile {
-        path: name(image.first_slice),
-        bytes,
-        slice: image.first_slice,
-        links: slices.skip(1).map(name).collect(),
-    })
+    debug_image::build(&contents, &resolve).map_err(|error| error.to_string())
 }

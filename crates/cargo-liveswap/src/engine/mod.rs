@@ -149,7 +149,7 @@ impl Engine {
                     .all(|name| *name == main_of(&module.name))
             });
         pending.extend(mains.iter().map(|main| {
-            format!("`{main}` is called once, at the start: what changed in it counts after a restart")
+            format!("`{main}` is called once, at the start: what changed in it, or in what the optimiser put into it, counts after a restart")
         }));
         let absolute = |place: Place| match place {
             Place::Executable(at) => hello.bias.wrapping_add(at),

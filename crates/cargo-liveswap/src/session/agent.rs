@@ -31,18 +31,20 @@ impl AgentSocket {
     /// # Errors
     /// If there is no thread for it.
     pub fn serve<P: Send + 'static>(self, child: u32, events: Sender<Event<P>>) -> io::Result<()> {
-        std::thread::Builder::new().name("agent".into()).spawn(move || {
-            for stream in self.listener.incoming() {
-                let Ok(stream) = stream else { continue };
-                match peer(&stream) {
-                    Some(pid) if is_or_comes_from(pid, child) => {
-                        talk(stream, &events);
-                        return;
+        std::thread::Builder::new()
+            .name("agent".into())
+            .spawn(move || {
+                for stream in self.listener.incoming() {
+                    let Ok(stream) = stream else { continue };
+                    match peer(&stream) {
+                        Some(pid) if is_or_comes_from(pid, child) => {
+                            talk(stream, &events);
+                            return;
+                        }
+                        other => tracing::warn!(pid = ?other, "a stranger connected: closed"),
                     }
-                    other => tracing::warn!(pid = ?other, "a stranger connected: closed"),
                 }
-            }
-        })?;
+            })?;
         Ok(())
     }
 }
@@ -81,14 +83,16 @@ fn parent(pid: u32) -> Option<u32> {
 fn talk<P: Send + 'static>(stream: UnixStream, events: &Sender<Event<P>>) {
     let (requests, to_write) = channel();
     let writer = stream.try_clone().and_then(|mut stream| {
-        std::thread::Builder::new().name("agent-out".into()).spawn(move || {
-            for request in to_write {
-                if let Err(error) = frame::write(&mut stream, &request) {
-                    tracing::warn!(%error, "a request did not go out");
-                    return;
+        std::thread::Builder::new()
+            .name("agent-out".into())
+            .spawn(move || {
+                for request in to_write {
+                    if let Err(error) = frame::write(&mut stream, &request) {
+                        tracing::warn!(%error, "a request did not go out");
+                        return;
+                    }
                 }
-            }
-        })
+            })
     });
     let reason = match writer {
         Err(error) => error.to_string(),
@@ -139,7 +143,10 @@ mod tests {
             panic!("not connected");
         };
         requests.send(ToAgent::Announce(7)).unwrap();
-        assert_eq!(frame::read(&mut program).unwrap(), Some(ToAgent::Announce(7)));
+        assert_eq!(
+            frame::read(&mut program).unwrap(),
+            Some(ToAgent::Announce(7))
+        );
         frame::write(&mut program, &FromAgent::Announced).unwrap();
         assert!(matches!(
             heard.recv_timeout(LONG),

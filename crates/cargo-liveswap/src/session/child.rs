@@ -36,13 +36,15 @@ impl Program {
             .current_dir(&launch.cwd)
             .spawn()?;
         let pid = child.id();
-        std::thread::Builder::new().name("program".into()).spawn(move || {
-            match child.wait() {
-                // A receiver that is gone means that the session ends.
-                Ok(status) => drop(events.send(Event::Ended(status))),
-                Err(error) => tracing::error!(%error, "the program cannot be waited for"),
-            }
-        })?;
+        std::thread::Builder::new()
+            .name("program".into())
+            .spawn(move || {
+                match child.wait() {
+                    // A receiver that is gone means that the session ends.
+                    Ok(status) => drop(events.send(Event::Ended(status))),
+                    Err(error) => tracing::error!(%error, "the program cannot be waited for"),
+                }
+            })?;
         Ok(Program { pid })
     }
 
@@ -135,8 +137,9 @@ mod tests {
 
     #[test]
     fn it_gets_the_recorded_environment_and_where_to_connect() {
-        let (_, events, _dir) =
-            run("test \"$ONLY\" = this && test -z \"$HOME\" && test -n \"$LIVESWAP_SOCKET\" && test -d \"$LIVESWAP_IMAGES\" && test \"$PWD\" = /");
+        let (_, events, _dir) = run(
+            "test \"$ONLY\" = this && test -z \"$HOME\" && test -n \"$LIVESWAP_SOCKET\" && test -d \"$LIVESWAP_IMAGES\" && test \"$PWD\" = /",
+        );
         assert_eq!(end(&events), End::Code(0));
     }
 
@@ -145,7 +148,10 @@ mod tests {
         let (program, events, _dir) = run("while :; do read x < /dev/zero; done");
         program.signal(signal_hook::consts::SIGTERM);
         let end = end(&events);
-        assert_eq!((end, end.code(), end.crashed()), (End::Signal(15), 143, None));
+        assert_eq!(
+            (end, end.code(), end.crashed()),
+            (End::Signal(15), 143, None)
+        );
         assert_eq!(End::Signal(11).crashed(), Some(11));
     }
 }

@@ -60,24 +60,28 @@ pub enum Answer {
 /// If the socket cannot be made.
 pub fn serve<P: Send + 'static>(path: &Path, events: Sender<Event<P>>) -> io::Result<()> {
     let listener = UnixListener::bind(path)?;
-    std::thread::Builder::new().name("control".into()).spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(stream) = stream else { continue };
-            if peer(&stream).is_none() {
-                tracing::warn!("another user connected: closed");
-                continue;
-            }
-            let events = events.clone();
-            let spawned = std::thread::Builder::new().name("control".into()).spawn(move || {
-                if let Err(error) = answer(&stream, &events) {
-                    tracing::debug!(%error, "a question came to nothing");
+    std::thread::Builder::new()
+        .name("control".into())
+        .spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(stream) = stream else { continue };
+                if peer(&stream).is_none() {
+                    tracing::warn!("another user connected: closed");
+                    continue;
                 }
-            });
-            if let Err(error) = spawned {
-                tracing::warn!(%error, "no thread for a question");
+                let events = events.clone();
+                let spawned = std::thread::Builder::new()
+                    .name("control".into())
+                    .spawn(move || {
+                        if let Err(error) = answer(&stream, &events) {
+                            tracing::debug!(%error, "a question came to nothing");
+                        }
+                    });
+                if let Err(error) = spawned {
+                    tracing::warn!(%error, "no thread for a question");
+                }
             }
-        }
-    })?;
+        })?;
     Ok(())
 }
 
@@ -89,7 +93,9 @@ fn answer<P>(stream: &UnixStream, events: &Sender<Event<P>>) -> io::Result<()> {
     let request = serde_json::from_str(&line)?;
     let (answers, wait) = channel();
     let ended = || io::Error::new(io::ErrorKind::BrokenPipe, "the session ends");
-    events.send(Event::Control(request, answers)).map_err(|_| ended())?;
+    events
+        .send(Event::Control(request, answers))
+        .map_err(|_| ended())?;
     let answer = wait.recv().map_err(|_| ended())?;
     send(stream, &answer)
 }
@@ -122,7 +128,10 @@ mod tests {
         let path = dir.path().join("s");
         let (events, heard) = channel::<Event<()>>();
         serve(&path, events).unwrap();
-        let answer = Answer::Swapped { success: true, outcome: "unchanged".into() };
+        let answer = Answer::Swapped {
+            success: true,
+            outcome: "unchanged".into(),
+        };
         let given = answer.clone();
         let session = std::thread::spawn(move || {
             let Ok(Event::Control(Request::Swap, answers)) = heard.recv() else {

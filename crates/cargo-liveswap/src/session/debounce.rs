@@ -83,7 +83,11 @@ impl Debounce {
         let Some(((first, _), last)) = self.first.zip(self.last) else {
             return self.first_other.map(|(first, _)| first + QUIET_OTHERS);
         };
-        let mut wait = if self.matter.len() > 1 { QUIET_SEVERAL } else { QUIET };
+        let mut wait = if self.matter.len() > 1 {
+            QUIET_SEVERAL
+        } else {
+            QUIET
+        };
         let mut longest = LONGEST;
         for (path, touch) in &self.matter {
             let (quiet, unfinished) = match (touch, look(path)) {

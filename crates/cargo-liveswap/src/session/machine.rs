@@ -39,7 +39,9 @@ enum Phase<P> {
         cancel: CancelToken,
     },
     /// The worker compiles what was left out.
-    Deferred { cancel: CancelToken },
+    Deferred {
+        cancel: CancelToken,
+    },
     /// The program has a patch and has not answered.
     Applying {
         planned: Box<Planned<P>>,
@@ -107,7 +109,11 @@ impl<P> Machine<P> {
         now: Instant,
     ) -> Machine<P> {
         // With an obstacle nobody will come.
-        let patience = if about.obstacle.is_some() { Duration::ZERO } else { HELLO };
+        let patience = if about.obstacle.is_some() {
+            Duration::ZERO
+        } else {
+            HELLO
+        };
         Machine {
             about,
             reports,
@@ -142,7 +148,10 @@ impl<P> Machine<P> {
             Event::Agent(message) => self.agent_says(message, now),
             Event::AgentGone(reason) => self.agent_gone(&reason, now),
             Event::Control(request, answers) => self.asked_by_user(request, answers, now),
-            Event::Signal { number, to_us_alone } => {
+            Event::Signal {
+                number,
+                to_us_alone,
+            } => {
                 tracing::debug!(number, to_us_alone, "signal");
                 if to_us_alone {
                     (self.signal)(number);
@@ -157,7 +166,10 @@ impl<P> Machine<P> {
     /// When [`Machine::tick`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         let look = self.second_looks.front().map(|(at, ..)| *at);
-        [self.hello_by, self.answer_by, self.deferred_at, look].into_iter().flatten().min()
+        [self.hello_by, self.answer_by, self.deferred_at, look]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Time has passed.
@@ -165,18 +177,28 @@ impl<P> Machine<P> {
         let due = |at: &mut Option<Instant>| at.take_if(|at| *at <= now).is_some();
         if due(&mut self.hello_by) {
             let unknown = "its run-time does not answer; is it started by something else?";
-            let why = self.about.obstacle.clone().unwrap_or_else(|| unknown.to_owned());
+            let why = self
+                .about
+                .obstacle
+                .clone()
+                .unwrap_or_else(|| unknown.to_owned());
             self.no_agent(Code::Executable, &why);
         }
         if due(&mut self.answer_by) {
             self.tell(&Report::Pending {
-                message: "the program does not answer; the change is live as soon as it does".into(),
+                message: "the program does not answer; the change is live as soon as it does"
+                    .into(),
             });
         }
         if due(&mut self.deferred_at) && matches!(self.phase, Phase::Idle) {
             let cancel = CancelToken::new();
-            let hello = self.hello.clone().map_err(|why| why.unwrap_or_else(not_yet));
-            self.phase = Phase::Deferred { cancel: cancel.clone() };
+            let hello = self
+                .hello
+                .clone()
+                .map_err(|why| why.unwrap_or_else(not_yet));
+            self.phase = Phase::Deferred {
+                cancel: cancel.clone(),
+            };
             self.job(Job::Deferred { hello, cancel });
         }
         while self.second_looks.front().is_some_and(|(at, ..)| *at <= now) {
@@ -239,19 +261,35 @@ impl<P> Machine<P> {
         self.deferred_at = None;
         let cancel = CancelToken::new();
         let for_worker = batch.files();
-        self.phase = Phase::Compiling { batch, begun: None, cancel: cancel.clone() };
-        self.job(Job::Changed { batch: for_worker, hello, cancel });
+        self.phase = Phase::Compiling {
+            batch,
+            begun: None,
+            cancel: cancel.clone(),
+        };
+        self.job(Job::Changed {
+            batch: for_worker,
+            hello,
+            cancel,
+        });
     }
 
     fn worker(&mut self, done: Done<P>, now: Instant) {
         match std::mem::replace(&mut self.phase, Phase::Idle) {
-            Phase::Compiling { batch, begun, cancel } => match done {
+            Phase::Compiling {
+                batch,
+                begun,
+                cancel,
+            } => match done {
                 Done::Begun(begun) => {
                     if !begun.paths.is_empty() {
                         let paths = begun.paths.iter().map(|it| display(it)).collect();
                         self.tell(&Report::Change { paths });
                     }
-                    self.phase = Phase::Compiling { batch, begun: Some(begun), cancel };
+                    self.phase = Phase::Compiling {
+                        batch,
+                        begun: Some(begun),
+                        cancel,
+                    };
                 }
                 Done::Failed(BuildError::Cancelled) if cancel.is_cancelled() => {
                     self.stopped_in_a_row += 1;
@@ -280,7 +318,12 @@ impl<P> Machine<P> {
             // The process does not have this code: what was said of it still holds.
             Done::Same => vec![self.refused.clone().unwrap_or(Report::Unchanged {})],
             Done::Failed(error) => vec![self.failed(error)],
-            Done::Planned { outcome, compile, diff, deferred } => {
+            Done::Planned {
+                outcome,
+                compile,
+                diff,
+                deferred,
+            } => {
                 self.deferred |= deferred;
                 match outcome {
                     Outcome::Unchanged { pending } => {
@@ -314,7 +357,9 @@ impl<P> Machine<P> {
                 if let BuildError::Failed(text) = &error {
                     self.reports.note(text);
                 }
-                Report::BuildFailed { diagnostics: outcome::diagnostics(&error) }
+                Report::BuildFailed {
+                    diagnostics: outcome::diagnostics(&error),
+                }
             }
         }
     }
@@ -323,15 +368,29 @@ impl<P> Machine<P> {
     fn caught_up(&mut self, done: Done<P>) {
         let report = match done {
             Done::Failed(error) => Some(self.failed(error)),
-            Done::Planned { outcome: Outcome::Unchanged { pending }, .. } => {
-                outcome::pending(&pending)
-            }
-            Done::Planned { outcome: Outcome::Refused { code, message }, .. } => {
+            Done::Planned {
+                outcome: Outcome::Unchanged { pending },
+                ..
+            } => outcome::pending(&pending),
+            Done::Planned {
+                outcome: Outcome::Refused { code, message },
+                ..
+            } => {
                 self.refused = Some(Report::Refused { code, message });
                 self.refused.clone()
             }
-            Done::Planned { outcome: Outcome::Patch(planned), compile, diff, .. } => {
-                self.apply(planned, Clock::new(None, compile, diff), None, Instant::now());
+            Done::Planned {
+                outcome: Outcome::Patch(planned),
+                compile,
+                diff,
+                ..
+            } => {
+                self.apply(
+                    planned,
+                    Clock::new(None, compile, diff),
+                    None,
+                    Instant::now(),
+                );
                 None
             }
             _ => None,
@@ -350,11 +409,18 @@ impl<P> Machine<P> {
     ) {
         let patch = std::mem::take(&mut planned.patch);
         clock.sent = SystemTime::now();
-        let sent = self.agent.as_ref().is_some_and(|it| it.send(ToAgent::Apply(patch)).is_ok());
+        let sent = self
+            .agent
+            .as_ref()
+            .is_some_and(|it| it.send(ToAgent::Apply(patch)).is_ok());
         if sent {
             self.asked.push_back(Asked::Apply);
             self.answer_by = Some(now + ANSWER);
-            self.phase = Phase::Applying { planned, clock, batch };
+            self.phase = Phase::Applying {
+                planned,
+                clock,
+                batch,
+            };
         } else {
             self.not_applied(*planned, batch, no_answer("its run-time is gone"));
         }
@@ -371,13 +437,18 @@ impl<P> Machine<P> {
         for report in reports {
             self.tell(report);
         }
-        let Some(report) = reports.first() else { return };
+        let Some(report) = reports.first() else {
+            return;
+        };
         let outcome = report.summary();
         self.last = (Some(outcome.clone()), Instant::now());
         let success = matches!(report, Report::Swapped { .. } | Report::Unchanged {});
         for answers in batch.into_iter().flat_map(|batch| batch.waiting) {
             // Who asked may have gone.
-            let _ = answers.send(Answer::Swapped { success, outcome: outcome.clone() });
+            let _ = answers.send(Answer::Swapped {
+                success,
+                outcome: outcome.clone(),
+            });
         }
     }
 
@@ -389,7 +460,8 @@ impl<P> Machine<P> {
         match (asked, message) {
             (Some(Asked::Apply), message) => self.applied(message, now),
             (Some(Asked::FirstLook(bodies)), FromAgent::Frames(frames)) if !frames.is_empty() => {
-                self.second_looks.push_back((now + old_bodies::BETWEEN, bodies, frames));
+                self.second_looks
+                    .push_back((now + old_bodies::BETWEEN, bodies, frames));
             }
             (Some(Asked::SecondLook(bodies, first)), FromAgent::Frames(second)) => {
                 for message in old_bodies::still_running(&bodies, &first, &second) {
@@ -403,8 +475,10 @@ impl<P> Machine<P> {
     fn greeted(&mut self, hello: Hello) {
         self.hello_by = None;
         if hello.version != VERSION {
-            let message =
-                format!("its run-time speaks version {} and not {VERSION}", hello.version);
+            let message = format!(
+                "its run-time speaks version {} and not {VERSION}",
+                hello.version
+            );
             return self.no_agent(Code::Executable, &message);
         }
         self.generation = hello.generation;
@@ -414,7 +488,11 @@ impl<P> Machine<P> {
 
     fn say_started(&mut self, changeable: bool) {
         if !std::mem::replace(&mut self.started, true) {
-            let modules = if changeable { self.about.modules.clone() } else { Vec::new() };
+            let modules = if changeable {
+                self.about.modules.clone()
+            } else {
+                Vec::new()
+            };
             self.tell(&Report::Started {
                 pid: self.about.pid,
                 exe: display(&self.about.exe),
@@ -426,16 +504,23 @@ impl<P> Machine<P> {
     fn applied(&mut self, message: FromAgent, now: Instant) {
         self.answer_by = None;
         let (planned, clock, batch) = match std::mem::replace(&mut self.phase, Phase::Idle) {
-            Phase::Applying { planned, clock, batch } => (*planned, clock, batch),
+            Phase::Applying {
+                planned,
+                clock,
+                batch,
+            } => (*planned, clock, batch),
             phase => {
                 self.phase = phase;
                 return;
             }
         };
         let (generation, apply_us, pause_us, flipped_at_ns) = match message {
-            FromAgent::Applied { generation, apply_us, pause_us, flipped_at_ns } => {
-                (generation, apply_us, pause_us, flipped_at_ns)
-            }
+            FromAgent::Applied {
+                generation,
+                apply_us,
+                pause_us,
+                flipped_at_ns,
+            } => (generation, apply_us, pause_us, flipped_at_ns),
             FromAgent::Refused { code, message } => {
                 return self.not_applied(planned, batch, Report::Refused { code, message });
             }
@@ -455,7 +540,12 @@ impl<P> Machine<P> {
         let silent = planned.pending_only || (batch.is_none() && functions == 0);
         if !silent {
             let (modules, bytes) = (planned.modules, planned.bytes);
-            reports.push(Report::Swapped { generation, modules, bytes, ms });
+            reports.push(Report::Swapped {
+                generation,
+                modules,
+                bytes,
+                ms,
+            });
         }
         reports.extend(outcome::pending(&planned.pending));
         if reports.is_empty() && batch.is_some() {
@@ -467,7 +557,10 @@ impl<P> Machine<P> {
         }
         if !planned.old_bodies.is_empty() {
             let ranges = old_bodies::ranges(&planned.old_bodies);
-            self.ask(ToAgent::Frames(ranges), Asked::FirstLook(planned.old_bodies));
+            self.ask(
+                ToAgent::Frames(ranges),
+                Asked::FirstLook(planned.old_bodies),
+            );
         }
         tracing::debug!(elapsed = ?now.elapsed(), "settled");
     }
@@ -493,8 +586,13 @@ impl<P> Machine<P> {
     }
 
     fn no_agent(&mut self, code: Code, message: &str) {
-        self.reports.note(&format!("the code of this program cannot be changed: {message}"));
-        self.hello = Err(Some(NoAgent { code, message: message.to_owned() }));
+        self.reports.note(&format!(
+            "the code of this program cannot be changed: {message}"
+        ));
+        self.hello = Err(Some(NoAgent {
+            code,
+            message: message.to_owned(),
+        }));
         self.say_started(false);
     }
 
@@ -543,7 +641,10 @@ fn no_answer(why: &str) -> Report {
 }
 
 fn not_yet() -> NoAgent {
-    NoAgent { code: Code::NoAnswer, message: "the program has just begun".to_owned() }
+    NoAgent {
+        code: Code::NoAnswer,
+        message: "the program has just begun".to_owned(),
+    }
 }
 
 fn display(path: &Path) -> String {

@@ -35,11 +35,24 @@ impl Bench {
         let (job, jobs) = channel();
         let (agent_sender, agent) = channel();
         let (signal, signals) = channel();
-        let about = About { pid: 7, exe: "app".into(), modules: vec!["app".into()], obstacle: None };
+        let about = About {
+            pid: 7,
+            exe: "app".into(),
+            modules: vec!["app".into()],
+            obstacle: None,
+        };
         let send = Box::new(move |number| signal.send(number).unwrap());
         let now = Instant::now();
         let machine = Machine::new(about, reports, job, send, now);
-        Bench { machine, jobs, agent, agent_sender, signals, events, now }
+        Bench {
+            machine,
+            jobs,
+            agent,
+            agent_sender,
+            signals,
+            events,
+            now,
+        }
     }
 
     fn happens(&mut self, event: Event<u32>) -> Option<i32> {
@@ -69,7 +82,9 @@ impl Bench {
 
     fn reports(&self) -> Vec<serde_json::Value> {
         let text = std::fs::read_to_string(self.events.path()).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     fn names(&self) -> Vec<String> {
@@ -98,7 +113,11 @@ fn batch(files: &[&str]) -> Batch {
 
 fn begun(files: &[&str]) -> Done<u32> {
     let now = SystemTime::now();
-    Done::Begun(Begun { paths: files.iter().map(PathBuf::from).collect(), saved: now, at: now })
+    Done::Begun(Begun {
+        paths: files.iter().map(PathBuf::from).collect(),
+        saved: now,
+        at: now,
+    })
 }
 
 fn planned(outcome: Outcome<u32>) -> Done<u32> {
@@ -114,7 +133,12 @@ fn patch() -> Box<Planned<u32>> {
     Box::new(Planned {
         patch: vec![1, 2],
         bytes: 2,
-        modules: vec![ModuleReport { name: "app".into(), changed: 1, added: 0, removed: 0 }],
+        modules: vec![ModuleReport {
+            name: "app".into(),
+            changed: 1,
+            added: 0,
+            removed: 0,
+        }],
         pending: Vec::new(),
         pending_only: false,
         old_bodies: Vec::new(),
@@ -124,7 +148,9 @@ fn patch() -> Box<Planned<u32>> {
 }
 
 fn applied(generation: u64) -> Event<u32> {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap();
     Event::Agent(FromAgent::Applied {
         generation,
         apply_us: 100,
@@ -135,7 +161,12 @@ fn applied(generation: u64) -> Event<u32> {
 
 fn compile_error() -> BuildError {
     let rendered = "\x1b[31merror\x1b[0m: no".to_owned();
-    BuildError::Compile { diagnostics: vec![Diagnostic { level: "error".into(), rendered }] }
+    BuildError::Compile {
+        diagnostics: vec![Diagnostic {
+            level: "error".into(),
+            rendered,
+        }],
+    }
 }
 
 #[test]
@@ -179,7 +210,9 @@ fn saves_during_a_compilation_stop_it_and_nothing_is_lost() {
     let all: BTreeSet<PathBuf> = ["a.rs", "b.rs", "c.rs"].map(PathBuf::from).into();
     assert_eq!(bench.job().0, all);
     bench.worker(begun(&["a.rs", "b.rs", "c.rs"]));
-    bench.worker(planned(Outcome::Unchanged { pending: Vec::new() }));
+    bench.worker(planned(Outcome::Unchanged {
+        pending: Vec::new(),
+    }));
     assert_eq!(bench.names(), ["started", "change", "change", "unchanged"]);
     assert!(bench.jobs.try_recv().is_err());
 }
@@ -217,14 +250,31 @@ fn saves_while_a_patch_is_applied_come_next() {
 
 #[test]
 fn each_failure_is_one_report() {
-    let refused = || Outcome::Refused { code: "LS0001".into(), message: "S".into() };
+    let refused = || Outcome::Refused {
+        code: "LS0001".into(),
+        message: "S".into(),
+    };
     let cases: [(Done<u32>, &str); 6] = [
         (Done::Failed(compile_error()), "build_failed"),
-        (Done::Failed(BuildError::Cargo { status: 101 }), "build_failed"),
-        (Done::Failed(BuildError::Failed("disk".into())), "build_failed"),
-        (Done::Failed(BuildError::NeedsRestart { reason: "r".into() }), "refused"),
+        (
+            Done::Failed(BuildError::Cargo { status: 101 }),
+            "build_failed",
+        ),
+        (
+            Done::Failed(BuildError::Failed("disk".into())),
+            "build_failed",
+        ),
+        (
+            Done::Failed(BuildError::NeedsRestart { reason: "r".into() }),
+            "refused",
+        ),
         (planned(refused()), "refused"),
-        (planned(Outcome::Unchanged { pending: vec!["x".into(), "y".into()] }), "pending"),
+        (
+            planned(Outcome::Unchanged {
+                pending: vec!["x".into(), "y".into()],
+            }),
+            "pending",
+        ),
     ];
     for (done, name) in cases {
         let mut bench = Bench::started();
@@ -245,16 +295,24 @@ fn diagnostics_have_no_colours_in_the_events_file() {
 #[test]
 fn what_was_refused_is_not_unchanged_when_it_is_saved_again() {
     let mut bench = Bench::started();
-    let refused = Outcome::Refused { code: "LS0001".into(), message: "S".into() };
+    let refused = Outcome::Refused {
+        code: "LS0001".into(),
+        message: "S".into(),
+    };
     bench.save(&["a.rs"]);
     bench.worker(planned(refused));
     bench.save(&["a.rs"]);
     bench.worker(Done::Same);
     bench.save(&["a.rs"]);
-    bench.worker(planned(Outcome::Unchanged { pending: Vec::new() }));
+    bench.worker(planned(Outcome::Unchanged {
+        pending: Vec::new(),
+    }));
     bench.save(&["a.rs"]);
     bench.worker(Done::Same);
-    assert_eq!(bench.names(), ["started", "refused", "refused", "unchanged", "unchanged"]);
+    assert_eq!(
+        bench.names(),
+        ["started", "refused", "refused", "unchanged", "unchanged"]
+    );
 }
 
 #[test]
@@ -279,7 +337,10 @@ fn a_run_time_that_is_gone_refuses_and_the_program_goes_on() {
     assert_eq!(bench.reports()[1]["code"], "LS0011");
     assert!(matches!(bench.jobs.try_recv(), Ok(Job::Abandon(42))));
     bench.save(&["a.rs"]);
-    assert!(matches!(bench.jobs.try_recv(), Ok(Job::Changed { hello: Err(_), .. })));
+    assert!(matches!(
+        bench.jobs.try_recv(),
+        Ok(Job::Changed { hello: Err(_), .. })
+    ));
 }
 
 #[test]
@@ -289,7 +350,11 @@ fn a_program_without_a_run_time_is_started_all_the_same() {
     assert_eq!(bench.names(), ["started"]);
     assert_eq!(bench.reports()[0]["modules"].as_array().unwrap().len(), 0);
     bench.save(&["a.rs"]);
-    let Ok(Job::Changed { hello: Err(missing), .. }) = bench.jobs.try_recv() else {
+    let Ok(Job::Changed {
+        hello: Err(missing),
+        ..
+    }) = bench.jobs.try_recv()
+    else {
         panic!("no job");
     };
     assert_eq!(missing.code, Code::Executable);
@@ -300,10 +365,19 @@ fn a_function_that_stays_in_its_old_body_is_named() {
     let mut bench = Bench::started();
     bench.save(&["a.rs"]);
     let mut plan = patch();
-    plan.old_bodies = vec![OldBody { name: "app::run".into(), start: 16, len: 32 }];
+    plan.old_bodies = vec![OldBody {
+        name: "app::run".into(),
+        start: 16,
+        len: 32,
+    }];
     bench.worker(planned(Outcome::Patch(plan)));
     bench.happens(applied(1));
-    let frame = Frame { range: 0, thread: 9, stack_address: 100, address: 20 };
+    let frame = Frame {
+        range: 0,
+        thread: 9,
+        stack_address: 100,
+        address: 20,
+    };
     let frames = || Event::Agent(FromAgent::Frames(vec![frame.clone()]));
     bench.happens(frames());
     bench.passes(old_bodies::BETWEEN);
@@ -312,7 +386,10 @@ fn a_function_that_stays_in_its_old_body_is_named() {
     bench.happens(frames());
     assert_eq!(bench.names(), ["started", "swapped", "pending"]);
     let message = bench.reports()[2]["message"].as_str().unwrap().to_owned();
-    assert!(message.contains("`app::run`") && message.contains("thread 9"), "{message}");
+    assert!(
+        message.contains("`app::run`") && message.contains("thread 9"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -332,11 +409,20 @@ fn dependents_that_were_left_out_are_compiled_when_nothing_happens() {
     let mut bench = Bench::started();
     bench.save(&["a.rs"]);
     bench.job();
-    let outcome = Outcome::Unchanged { pending: Vec::new() };
+    let outcome = Outcome::Unchanged {
+        pending: Vec::new(),
+    };
     let (compile, diff) = (Duration::ZERO, Duration::ZERO);
-    bench.worker(Done::Planned { outcome, compile, diff, deferred: true });
+    bench.worker(Done::Planned {
+        outcome,
+        compile,
+        diff,
+        deferred: true,
+    });
     bench.passes(IDLE);
-    let Ok(Job::Deferred { cancel, .. }) = bench.jobs.try_recv() else { panic!("no job") };
+    let Ok(Job::Deferred { cancel, .. }) = bench.jobs.try_recv() else {
+        panic!("no job")
+    };
     bench.save(&["b.rs"]);
     assert!(cancel.is_cancelled());
     bench.worker(Done::Failed(BuildError::Cancelled));
@@ -344,7 +430,9 @@ fn dependents_that_were_left_out_are_compiled_when_nothing_happens() {
     bench.worker(Done::Same);
     bench.passes(IDLE);
     assert!(matches!(bench.jobs.try_recv(), Ok(Job::Deferred { .. })));
-    bench.worker(planned(Outcome::Unchanged { pending: Vec::new() }));
+    bench.worker(planned(Outcome::Unchanged {
+        pending: Vec::new(),
+    }));
     bench.passes(IDLE);
     assert!(bench.jobs.try_recv().is_err());
     assert_eq!(bench.names(), ["started", "unchanged", "unchanged"]);
@@ -355,30 +443,50 @@ fn a_user_who_asks_for_a_swap_gets_its_outcome() {
     let mut bench = Bench::started();
     let (answers, answer) = channel();
     bench.happens(Event::Control(Request::Swap, answers));
-    let Ok(Job::Changed { batch, .. }) = bench.jobs.try_recv() else { panic!("no job") };
+    let Ok(Job::Changed { batch, .. }) = bench.jobs.try_recv() else {
+        panic!("no job")
+    };
     assert!(batch.rebuild);
     bench.worker(begun(&[]));
     bench.worker(planned(Outcome::Patch(patch())));
     assert!(answer.try_recv().is_err());
     bench.happens(applied(1));
-    let Ok(Answer::Swapped { success: true, outcome }) = answer.try_recv() else {
+    let Ok(Answer::Swapped {
+        success: true,
+        outcome,
+    }) = answer.try_recv()
+    else {
         panic!("another answer");
     };
-    assert!(outcome.starts_with("generation 1: 1 function in app"), "{outcome}");
+    assert!(
+        outcome.starts_with("generation 1: 1 function in app"),
+        "{outcome}"
+    );
     let (answers, answer) = channel();
     bench.happens(Event::Control(Request::Status, answers));
     assert!(matches!(
         answer.try_recv(),
-        Ok(Answer::Status { pid: 7, generation: 1, functions: 1, .. })
+        Ok(Answer::Status {
+            pid: 7,
+            generation: 1,
+            functions: 1,
+            ..
+        })
     ));
 }
 
 #[test]
 fn only_what_the_program_did_not_get_is_handed_on() {
     let mut bench = Bench::started();
-    bench.happens(Event::Signal { number: 2, to_us_alone: false });
+    bench.happens(Event::Signal {
+        number: 2,
+        to_us_alone: false,
+    });
     assert!(bench.signals.try_recv().is_err());
-    bench.happens(Event::Signal { number: 15, to_us_alone: true });
+    bench.happens(Event::Signal {
+        number: 15,
+        to_us_alone: true,
+    });
     assert_eq!(bench.signals.try_recv(), Ok(15));
 }
 
@@ -392,7 +500,10 @@ fn the_end_of_the_program_is_the_end() {
         let mut bench = Bench::started();
         bench.save(&["a.rs"]);
         let (_, cancel) = bench.job();
-        assert_eq!(bench.happens(Event::Ended(ExitStatus::from_raw(status))), Some(code));
+        assert_eq!(
+            bench.happens(Event::Ended(ExitStatus::from_raw(status))),
+            Some(code)
+        );
         assert!(cancel.is_cancelled());
         assert_eq!(bench.names(), names);
     }
@@ -401,7 +512,10 @@ fn the_end_of_the_program_is_the_end() {
 #[test]
 fn a_program_that_ends_at_once_was_started() {
     let mut bench = Bench::new();
-    assert_eq!(bench.happens(Event::Ended(ExitStatus::from_raw(0))), Some(0));
+    assert_eq!(
+        bench.happens(Event::Ended(ExitStatus::from_raw(0))),
+        Some(0)
+    );
     assert_eq!(bench.names(), ["started", "exited"]);
 }
 

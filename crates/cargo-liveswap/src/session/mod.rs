@@ -24,6 +24,7 @@ mod watched;
 mod watcher;
 mod worker;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -65,7 +66,9 @@ pub fn run(options: Options) -> ExitCode {
         Ok(reports) => reports,
         Err(error) => {
             let path = events.unwrap_or("?".as_ref()).display();
-            stderr_line(&format!("liveswap: the events file {path} cannot be written: {error}"));
+            stderr_line(&format!(
+                "liveswap: the events file {path} cannot be written: {error}"
+            ));
             return ExitCode::from(2);
         }
     };
@@ -75,8 +78,11 @@ pub fn run(options: Options) -> ExitCode {
 }
 
 fn session(options: &RunOptions, mut reports: Reports) -> i32 {
-    let built = Build::prepare(options)
-        .and_then(|mut build| build.first().map(|(launch, linked)| (build, launch, linked)));
+    let built = Build::prepare(options).and_then(|mut build| {
+        build
+            .first()
+            .map(|(launch, linked)| (build, launch, linked))
+    });
     let (build, launch, linked) = match built {
         Ok(built) => built,
         Err(error) => {
@@ -110,30 +116,38 @@ fn start(build: Build, launch: Launch, linked: Linked, reports: Reports) -> Resu
     let target_dir = build.target_dir().to_owned();
     let (events, happened) = channel::<Event<Plan>>();
     let run_dir = RunDir::new()?;
-    let socket = agent::AgentSocket::listen(&run_dir.agent_socket()).map_err(failed("no socket"))?;
+    let socket =
+        agent::AgentSocket::listen(&run_dir.agent_socket()).map_err(failed("no socket"))?;
     control::serve(&run_dir.control_socket(), events.clone()).map_err(failed("no socket"))?;
-    let (exe, modules) = (linked.exe.clone(), modules(&linked));
+    let (exe, modules) = (shown_exe(&launch, &linked), modules(&linked));
     let obstacle = linked.obstacle.clone();
 
-    let program = child::Program::start(&launch, &run_dir, events.clone())
-        .map_err(failed(&format!("{} cannot be started", launch.exe.display())))?;
+    let program = child::Program::start(&launch, &run_dir, events.clone()).map_err(failed(
+        &format!("{} cannot be started", launch.exe.display()),
+    ))?;
     // After the start: the program inherits which signals are ignored, not that we handle them.
     signals::listen(events.clone()).map_err(failed("signals"))?;
     run_dir.set_program(Some(program.pid()))?;
-    socket.serve(program.pid(), events.clone()).map_err(failed("no thread"))?;
+    socket
+        .serve(program.pid(), events.clone())
+        .map_err(failed("no thread"))?;
     let published = session_file::SessionFile {
         pid: std::process::id(),
         control: run_dir.control_socket(),
     }
     .publish(&target_dir);
     if let Err(error) = &published {
-        reports.note(&format!("`cargo liveswap status` will not find this session: {error}"));
+        reports.note(&format!(
+            "`cargo liveswap status` will not find this session: {error}"
+        ));
     }
 
     let watcher = match watcher::Watcher::start(events.clone()) {
         Ok(watcher) => Some(watcher),
         Err(error) => {
-            reports.note(&format!("{error}; `cargo liveswap swap` still takes changes in"));
+            reports.note(&format!(
+                "{error}; `cargo liveswap swap` still takes changes in"
+            ));
             None
         }
     };
@@ -149,7 +163,12 @@ fn start(build: Build, launch: Launch, linked: Linked, reports: Reports) -> Resu
         })
         .map_err(failed("no thread"))?;
 
-    let about = About { pid: program.pid(), exe, modules, obstacle };
+    let about = About {
+        pid: program.pid(),
+        exe,
+        modules,
+        obstacle,
+    };
     let signal = Box::new(move |number| program.signal(number));
     let machine = Machine::new(about, reports, jobs, signal, Instant::now());
     let code = listen(machine, &happened);
@@ -193,6 +212,17 @@ fn open_engine(linked: Linked) -> Result<worker::Engine<engine::Engine>, String>
         })
         .map_err(|error| format!("no thread: {error}"))?;
     Ok(worker::Engine::Opening(coming))
+}
+
+/// The program under the name that `cargo run` shows: what cargo links it to, if nothing else is started.
+fn shown_exe(launch: &Launch, linked: &Linked) -> PathBuf {
+    let started = launch.cwd.join(&launch.exe);
+    let file = |path: &PathBuf| path.metadata().map(|data| (data.dev(), data.ino())).ok();
+    if file(&started) == file(&linked.exe) {
+        started
+    } else {
+        linked.exe.clone()
+    }
 }
 
 fn modules(linked: &Linked) -> Vec<String> {

@@ -44,11 +44,20 @@ mod tests {
     use super::*;
 
     fn frame(range: u32, thread: u32, stack_address: u64) -> Frame {
-        Frame { range, thread, stack_address, address: 0x1000 + u64::from(range) }
+        Frame {
+            range,
+            thread,
+            stack_address,
+            address: 0x1000 + u64::from(range),
+        }
     }
 
     fn body(name: &str) -> OldBody {
-        OldBody { name: name.into(), start: 0x1000, len: 16 }
+        OldBody {
+            name: name.into(),
+            start: 0x1000,
+            len: 16,
+        }
     }
 
     #[test]

@@ -92,7 +92,14 @@ mod tests {
         let ms = clock.ms(1500, 20, u64::try_from(flipped).unwrap());
         assert_eq!(
             ms,
-            Ms { detect: 6.0, compile: 100.0, diff: 10.0, apply: 2.0, pause: 0.02, total: 119.0 }
+            Ms {
+                detect: 6.0,
+                compile: 100.0,
+                diff: 10.0,
+                apply: 2.0,
+                pause: 0.02,
+                total: 119.0
+            }
         );
         // A clock that was set back leaves what was measured.
         assert_eq!(clock.ms(1500, 0, 0).total, 117.5);

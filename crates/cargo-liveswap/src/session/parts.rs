@@ -23,8 +23,11 @@ pub trait Builder: Send + 'static {
     ///
     /// # Errors
     /// If there is nothing to load afterwards.
-    fn compile(&mut self, changed: &[PathBuf], cancel: &CancelToken)
-    -> Result<Compiled, BuildError>;
+    fn compile(
+        &mut self,
+        changed: &[PathBuf],
+        cancel: &CancelToken,
+    ) -> Result<Compiled, BuildError>;
     /// Asks cargo what is stale and compiles that.
     ///
     /// # Errors
@@ -96,6 +99,8 @@ pub struct DebugFile {
     pub path: PathBuf,
     /// Its contents.
     pub bytes: Vec<u8>,
+    /// The same for gdb, with addresses as they are in the process, and where that belongs.
+    pub for_debugger: (PathBuf, Vec<u8>),
     /// Number of the image's first slice.
     pub slice: u32,
     /// The names of its other slices: links to it.

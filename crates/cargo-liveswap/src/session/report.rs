@@ -177,7 +177,9 @@ impl Reports {
             Report::Change { .. } | Report::Exited { .. } => return None,
             Report::Started { .. } | Report::Swapped { .. } | Report::Unchanged {} => Mood::Good,
             Report::Pending { .. } => Mood::Fair,
-            Report::BuildFailed { .. } | Report::Refused { .. } | Report::Crashed { .. } => Mood::Bad,
+            Report::BuildFailed { .. } | Report::Refused { .. } | Report::Crashed { .. } => {
+                Mood::Bad
+            }
         };
         Some((report.summary(), mood))
     }
@@ -197,7 +199,12 @@ impl Report {
             Report::BuildFailed { .. } => {
                 "it does not compile; the program goes on as it was".to_owned()
             }
-            Report::Swapped { generation, modules, ms, .. } => {
+            Report::Swapped {
+                generation,
+                modules,
+                ms,
+                ..
+            } => {
                 let what = modules_text(modules);
                 let (total, compile) = (ms.total.round(), ms.compile.round());
                 format!("generation {generation}: {what}, {total} ms (compile {compile})")
@@ -232,7 +239,11 @@ fn modules_text(modules: &[ModuleReport]) -> String {
     }
     if parts.is_empty() {
         let removed: usize = modules.iter().map(|module| module.removed).sum();
-        return if removed > 0 { format!("{removed} removed") } else { "data".to_owned() };
+        return if removed > 0 {
+            format!("{removed} removed")
+        } else {
+            "data".to_owned()
+        };
     }
     parts.join(", ")
 }
@@ -268,13 +279,27 @@ mod tests {
     use super::*;
 
     fn module(name: &str, changed: usize, added: usize, removed: usize) -> ModuleReport {
-        ModuleReport { name: name.into(), changed, added, removed }
+        ModuleReport {
+            name: name.into(),
+            changed,
+            added,
+            removed,
+        }
     }
 
     #[test]
     fn a_swap_is_one_short_line() {
-        let ms = Ms { total: 213.6, compile: 190.2, ..Ms::default() };
-        let swapped = |modules| Report::Swapped { generation: 3, modules, bytes: 9, ms };
+        let ms = Ms {
+            total: 213.6,
+            compile: 190.2,
+            ..Ms::default()
+        };
+        let swapped = |modules| Report::Swapped {
+            generation: 3,
+            modules,
+            bytes: 9,
+            ms,
+        };
         assert_eq!(
             swapped(vec![module("logic", 2, 0, 0)]).summary(),
             "generation 3: 2 functions in logic, 214 ms (compile 190)"
@@ -295,7 +320,9 @@ mod tests {
         let path = dir.path().join("events");
         std::fs::write(&path, "{\"event\":\"earlier\"}\n").unwrap();
         let mut reports = Reports::new(Some(&path), true, Some(false)).unwrap();
-        reports.tell(&Report::Change { paths: vec!["a\n.rs".into()] });
+        reports.tell(&Report::Change {
+            paths: vec!["a\n.rs".into()],
+        });
         reports.tell(&Report::Unchanged {});
         reports.tell(&Report::Swapped {
             generation: 1,
@@ -304,9 +331,14 @@ mod tests {
             ms: Ms::default(),
         });
         let text = std::fs::read_to_string(&path).unwrap();
-        let lines: Vec<serde_json::Value> =
-            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        let names: Vec<_> = lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
+        let lines: Vec<serde_json::Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let names: Vec<_> = lines
+            .iter()
+            .map(|line| line["event"].as_str().unwrap())
+            .collect();
         assert_eq!(names, ["earlier", "change", "unchanged", "swapped"]);
         assert!(lines[1]["t_ms"].is_u64());
         assert_eq!(lines[3]["modules"][0]["changed"], 1);
@@ -319,7 +351,10 @@ mod tests {
             without_colours("\x1b[0m\x1b[1m\x1b[38;5;9merror[E0308]\x1b[0m: [x] ü\n"),
             "error[E0308]: [x] ü\n"
         );
-        assert_eq!(without_colours("\x1b]8;;http://a\x1b\\link\x1b]8;;\x07"), "link");
+        assert_eq!(
+            without_colours("\x1b]8;;http://a\x1b\\link\x1b]8;;\x07"),
+            "link"
+        );
         assert_eq!(without_colours("plain\x1b"), "plain");
     }
 }

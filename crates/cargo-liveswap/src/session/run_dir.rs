@@ -24,7 +24,8 @@ impl RunDir {
     /// # Errors
     /// If there is no place for it.
     pub fn new() -> Result<RunDir, String> {
-        let base = base().ok_or("there is no usable folder for sockets: set XDG_RUNTIME_DIR or TMPDIR")?;
+        let base =
+            base().ok_or("there is no usable folder for sockets: set XDG_RUNTIME_DIR or TMPDIR")?;
         sweep(&base);
         let dir = tempfile::Builder::new()
             .prefix(PREFIX)
@@ -87,7 +88,9 @@ pub fn is_usable(base: &Path) -> bool {
 /// Whether the folder is ours and closed to others.
 fn is_private(folder: &Path) -> bool {
     fs::symlink_metadata(folder).is_ok_and(|data| {
-        data.is_dir() && data.mode() & 0o077 == 0 && data.uid() == rustix::process::getuid().as_raw()
+        data.is_dir()
+            && data.mode() & 0o077 == 0
+            && data.uid() == rustix::process::getuid().as_raw()
     })
 }
 
@@ -103,7 +106,9 @@ fn sweep(base: &Path) {
         let Ok(owners) = fs::read_to_string(folder.join(OWNERS)) else {
             continue;
         };
-        let lives = owners.split_whitespace().any(|pid| Path::new("/proc").join(pid).exists());
+        let lives = owners
+            .split_whitespace()
+            .any(|pid| Path::new("/proc").join(pid).exists());
         if !lives && let Err(error) = fs::remove_dir_all(&folder) {
             tracing::debug!(folder = %folder.display(), %error, "a dead session's folder stays");
         }

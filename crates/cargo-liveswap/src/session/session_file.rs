@@ -71,7 +71,10 @@ mod tests {
         for name in ["liveswap", "liveswap-2", "debug"] {
             fs::create_dir(target.path().join(name)).unwrap();
         }
-        let file = |pid| SessionFile { pid, control: "c".into() };
+        let file = |pid| SessionFile {
+            pid,
+            control: "c".into(),
+        };
         let first = file(1).publish(&target.path().join("liveswap")).unwrap();
         let second = file(2).publish(&target.path().join("liveswap-2")).unwrap();
         let pids = || -> Vec<u32> {

@@ -16,17 +16,19 @@ use super::event::Event;
 /// If the system refuses.
 pub fn listen<P: Send + 'static>(events: Sender<Event<P>>) -> io::Result<()> {
     let mut signals = SignalsInfo::<WithOrigin>::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT])?;
-    std::thread::Builder::new().name("signals".into()).spawn(move || {
-        for origin in signals.forever() {
-            let event = Event::Signal {
-                number: origin.signal,
-                // The terminal's come from the kernel and reach the whole process group.
-                to_us_alone: matches!(origin.cause, Cause::Sent(_)),
-            };
-            if events.send(event).is_err() {
-                return;
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            for origin in signals.forever() {
+                let event = Event::Signal {
+                    number: origin.signal,
+                    // The terminal's come from the kernel and reach the whole process group.
+                    to_us_alone: matches!(origin.cause, Cause::Sent(_)),
+                };
+                if events.send(event).is_err() {
+                    return;
+                }
             }
-        }
-    })?;
+        })?;
     Ok(())
 }

@@ -85,7 +85,8 @@ mod tests {
         let path = dir.path().join("a.rs");
         let file = fs::File::create(&path).unwrap();
         // A little ahead, so that the test may take its time.
-        file.set_modified(SystemTime::now() + Duration::from_secs(1)).unwrap();
+        file.set_modified(SystemTime::now() + Duration::from_secs(1))
+            .unwrap();
         let mut stamps = Stamps::default();
         stamps.take_up(&path);
         assert!(stamps.is_news(&path));

@@ -46,7 +46,10 @@ impl Watched {
                 self.files.insert(real);
             }
         }
-        self.roots = roots.iter().filter_map(|it| it.canonicalize().ok()).collect();
+        self.roots = roots
+            .iter()
+            .filter_map(|it| it.canonicalize().ok())
+            .collect();
         for root in self.roots.clone() {
             folders.extend(self.below(&root));
             folders.push(root.join(".cargo"));
@@ -98,10 +101,17 @@ impl Watched {
         }
         // Not Cargo.lock: cargo writes it itself, in the middle of a build.
         let looks_like_one = name.ends_with(".rs")
-            || matches!(name, "Cargo.toml" | "rust-toolchain" | "rust-toolchain.toml")
+            || matches!(
+                name,
+                "Cargo.toml" | "rust-toolchain" | "rust-toolchain.toml"
+            )
             || (path.parent().is_some_and(|it| it.ends_with(".cargo"))
                 && matches!(name, "config" | "config.toml"));
-        if looks_like_one { Kind::Matters } else { Kind::Other }
+        if looks_like_one {
+            Kind::Matters
+        } else {
+            Kind::Other
+        }
     }
 
     /// The folder and those in it, the nearest first, without those that cannot have sources.
@@ -144,14 +154,21 @@ mod tests {
     fn project() -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().canonicalize().unwrap();
-        for folder in ["app/src/inner", "app/target/debug", "app/.git/objects", "app/out", "shared"] {
+        for folder in [
+            "app/src/inner",
+            "app/target/debug",
+            "app/.git/objects",
+            "app/out",
+            "shared",
+        ] {
             fs::create_dir_all(root.join(folder)).unwrap();
         }
         fs::write(root.join("app/out/CACHEDIR.TAG"), "").unwrap();
         for file in ["app/src/main.rs", "shared/real.rs"] {
             fs::write(root.join(file), "").unwrap();
         }
-        std::os::unix::fs::symlink(root.join("shared/real.rs"), root.join("app/src/link.rs")).unwrap();
+        std::os::unix::fs::symlink(root.join("shared/real.rs"), root.join("app/src/link.rs"))
+            .unwrap();
         (dir, root)
     }
 
@@ -161,10 +178,17 @@ mod tests {
         let mut watched = Watched::default();
         let sources = [root.join("app/src/main.rs"), root.join("app/src/link.rs")];
         let folders = watched.set_sources(&sources, &[root.join("app")]);
-        let set: HashSet<_> = folders.iter().map(|it| it.strip_prefix(&root).unwrap()).collect();
+        let set: HashSet<_> = folders
+            .iter()
+            .map(|it| it.strip_prefix(&root).unwrap())
+            .collect();
         let expected = ["app", "app/src", "app/src/inner", "shared"].map(Path::new);
         assert_eq!(set, HashSet::from(expected));
-        assert!(watched.set_sources(&sources, &[root.join("app")]).is_empty());
+        assert!(
+            watched
+                .set_sources(&sources, &[root.join("app")])
+                .is_empty()
+        );
     }
 
     #[test]
@@ -183,7 +207,10 @@ mod tests {
         watched.set_sources(&[], &[root.join("app")]);
         fs::create_dir_all(root.join("app/src/new/deep")).unwrap();
         let folders = watched.new_folders(&root.join("app/src/new"));
-        assert_eq!(folders, [root.join("app/src/new"), root.join("app/src/new/deep")]);
+        assert_eq!(
+            folders,
+            [root.join("app/src/new"), root.join("app/src/new/deep")]
+        );
         assert!(watched.new_folders(&root.join("app/src/new")).is_empty());
         assert!(watched.new_folders(&root.join("app/target")).is_empty());
     }
@@ -192,12 +219,23 @@ mod tests {
     fn what_editors_leave_beside_sources_is_ignored() {
         let watched = Watched::default();
         for name in [".main.rs.swp", "main.rs~", "4913", "#main.rs#", ".#main.rs"] {
-            assert_eq!(watched.kind(&Path::new("/p/src").join(name)), Kind::Ignored, "{name}");
+            assert_eq!(
+                watched.kind(&Path::new("/p/src").join(name)),
+                Kind::Ignored,
+                "{name}"
+            );
         }
         for name in ["main.rs", "Cargo.toml"] {
-            assert_eq!(watched.kind(&Path::new("/p/src").join(name)), Kind::Matters, "{name}");
+            assert_eq!(
+                watched.kind(&Path::new("/p/src").join(name)),
+                Kind::Matters,
+                "{name}"
+            );
         }
-        assert_eq!(watched.kind(Path::new("/p/.cargo/config.toml")), Kind::Matters);
+        assert_eq!(
+            watched.kind(Path::new("/p/.cargo/config.toml")),
+            Kind::Matters
+        );
         assert_eq!(watched.kind(Path::new("/p/Cargo.lock")), Kind::Other);
         assert_eq!(watched.kind(Path::new("/p/data.txt")), Kind::Other);
     }

@@ -235,7 +235,11 @@ mod tests {
             let watcher = Watcher::start(sender).unwrap();
             let sources = files.iter().map(|file| root.join(file)).collect();
             watcher.watch(sources, vec![root.clone()]);
-            let project = Project { _dir: dir, root, events };
+            let project = Project {
+                _dir: dir,
+                root,
+                events,
+            };
             // It comes when the watches stand.
             let first = project.batch();
             assert!(first.paths.is_empty() && !first.suspects.is_empty());
@@ -251,7 +255,8 @@ mod tests {
 
         fn changed(&self) -> Vec<String> {
             let batch = self.batch();
-            let name = |path: &PathBuf| path.strip_prefix(&self.root).unwrap().display().to_string();
+            let name =
+                |path: &PathBuf| path.strip_prefix(&self.root).unwrap().display().to_string();
             batch.paths.iter().map(name).collect()
         }
 
@@ -296,7 +301,11 @@ mod tests {
         fs::create_dir_all(project.path("src/a/b")).unwrap();
         fs::write(project.path("src/a/b/c.rs"), "1").unwrap();
         let deadline = Instant::now() + Duration::from_secs(10);
-        while !project.batch().paths.contains(&project.path("src/a/b/c.rs")) {
+        while !project
+            .batch()
+            .paths
+            .contains(&project.path("src/a/b/c.rs"))
+        {
             assert!(Instant::now() < deadline);
         }
     }

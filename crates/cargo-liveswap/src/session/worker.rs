@@ -30,7 +30,9 @@ pub enum Engine<E> {
 impl<E> Engine<E> {
     fn get(&mut self) -> &mut Result<E, String> {
         if let Engine::Opening(coming) = self {
-            let opened = coming.recv().unwrap_or_else(|_| Err("the engine broke down".to_owned()));
+            let opened = coming
+                .recv()
+                .unwrap_or_else(|_| Err("the engine broke down".to_owned()));
             *self = Engine::Open(opened);
         }
         match self {
@@ -84,7 +86,11 @@ impl<B: Builder, E: Planner> Worker<B, E> {
     pub fn run(mut self, jobs: &Receiver<Job<E::Plan>>) {
         for job in jobs {
             match job {
-                Job::Changed { batch, hello, cancel } => {
+                Job::Changed {
+                    batch,
+                    hello,
+                    cancel,
+                } => {
                     let done = self.changed(&batch, hello.as_ref(), &cancel);
                     self.send(done);
                 }
@@ -120,7 +126,9 @@ impl<B: Builder, E: Planner> Worker<B, E> {
     ) -> Done<E::Plan> {
         let all: BTreeSet<&PathBuf> = batch.paths.iter().chain(&batch.suspects).collect();
         // Late news of what was compiled since is none; nor is what cargo itself wrote.
-        let news = all.into_iter().filter(|path| self.stamps.is_news(path) && self.matters(path));
+        let news = all
+            .into_iter()
+            .filter(|path| self.stamps.is_news(path) && self.matters(path));
         let news: Vec<PathBuf> = news.cloned().collect();
         if news.is_empty() && !batch.rebuild {
             return Done::Irrelevant;
@@ -131,7 +139,11 @@ impl<B: Builder, E: Planner> Worker<B, E> {
         }
         let rebuild = batch.rebuild;
         let done = self.timed(hello, |build| {
-            if rebuild { build.rebuild(cancel) } else { build.compile(&news, cancel) }
+            if rebuild {
+                build.rebuild(cancel)
+            } else {
+                build.compile(&news, cancel)
+            }
         });
         if let Done::Failed(BuildError::Cancelled) = &done {
             news.iter().for_each(|path| self.stamps.forget(path));
@@ -172,10 +184,19 @@ impl<B: Builder, E: Planner> Worker<B, E> {
         }
         let start = Instant::now();
         let outcome = self.plan(compiled, hello);
-        Done::Planned { outcome, compile, diff: start.elapsed(), deferred }
+        Done::Planned {
+            outcome,
+            compile,
+            diff: start.elapsed(),
+            deferred,
+        }
     }
 
-    fn plan(&mut self, mut compiled: Compiled, hello: Result<&Hello, &NoAgent>) -> Outcome<E::Plan> {
+    fn plan(
+        &mut self,
+        mut compiled: Compiled,
+        hello: Result<&Hello, &NoAgent>,
+    ) -> Outcome<E::Plan> {
         let refused = |code: Code, message: &str| Outcome::Refused {
             code: code.as_str().to_owned(),
             message: message.to_owned(),
@@ -236,7 +257,11 @@ fn hold(held: &mut Vec<CrateObjects>, newer: Vec<CrateObjects>) {
         if let Some(at) = held.iter().position(|it| it.unit == krate.unit) {
             let old = held.remove(at);
             let is_newer = |cgu: &str| krate.objects.iter().any(|it| it.cgu == cgu);
-            let mut kept: Vec<_> = old.objects.into_iter().filter(|it| !is_newer(&it.cgu)).collect();
+            let mut kept: Vec<_> = old
+                .objects
+                .into_iter()
+                .filter(|it| !is_newer(&it.cgu))
+                .collect();
             kept.retain(|it| krate.all.contains(&it.cgu));
             krate.objects.extend(kept);
         }
@@ -252,12 +277,16 @@ fn begun(paths: Vec<PathBuf>, noticed: SystemTime) -> Begun {
     let newest = paths.iter().filter_map(modified).max();
     // A file that was restored, or touched with a time of choice, does not say when it was saved.
     let earliest = noticed.checked_sub(PLAUSIBLE).unwrap_or(noticed);
-    let saved = newest.filter(|time| (earliest..=at).contains(time)).unwrap_or(noticed);
+    let saved = newest
+        .filter(|time| (earliest..=at).contains(time))
+        .unwrap_or(noticed);
     Begun { paths, saved, at }
 }
 
 fn write(file: &DebugFile) -> std::io::Result<()> {
     std::fs::write(&file.path, &file.bytes)?;
+    let (path, bytes) = &file.for_debugger;
+    std::fs::write(path, bytes)?;
     for link in &file.links {
         // Relative: the folder may be seen under another name.
         symlink(file.path.file_name().unwrap_or_default(), link)?;

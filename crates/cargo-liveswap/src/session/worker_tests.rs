@@ -33,24 +33,36 @@ impl Builder for Build {
     }
     fn classify(&self, path: &Path) -> Change {
         let known = self.sources.iter().any(|it| it == path) || self.failed;
-        if known { Change::Source } else { Change::Irrelevant }
+        if known {
+            Change::Source
+        } else {
+            Change::Irrelevant
+        }
     }
     fn compile(&mut self, _: &[PathBuf], cancel: &CancelToken) -> Result<Compiled, BuildError> {
         if cancel.is_cancelled() {
             return Err(BuildError::Cancelled);
         }
-        let now: HashMap<PathBuf, String> =
-            self.sources.iter().map(|it| (it.clone(), read(it))).collect();
+        let now: HashMap<PathBuf, String> = self
+            .sources
+            .iter()
+            .map(|it| (it.clone(), read(it)))
+            .collect();
         self.failed = now.values().any(|text| text.contains("error"));
         if self.failed {
-            return Err(BuildError::Compile { diagnostics: Vec::new() });
+            return Err(BuildError::Compile {
+                diagnostics: Vec::new(),
+            });
         }
         if now == self.compiled {
             return Ok(Compiled::default());
         }
         self.compiled = now;
         let rustc_runs = vec![("app".to_owned(), Duration::ZERO)];
-        Ok(Compiled { rustc_runs, ..Compiled::default() })
+        Ok(Compiled {
+            rustc_runs,
+            ..Compiled::default()
+        })
     }
     fn rebuild(&mut self, cancel: &CancelToken) -> Result<Compiled, BuildError> {
         self.compiled.clear();
@@ -77,6 +89,7 @@ impl Planner for Planning {
             debug_file: Some(DebugFile {
                 path: folder.join("slice-0001.so"),
                 bytes: vec![1, 2],
+                for_debugger: (folder.join("slice-0001.gdb"), vec![3]),
                 slice: 1,
                 links: vec![folder.join("slice-0002.so")],
             }),
@@ -90,7 +103,8 @@ impl Planner for Planning {
 /// Files that were just written are news in any case.
 fn make_old(path: &Path) {
     let file = fs::File::options().write(true).open(path).unwrap();
-    file.set_modified(SystemTime::now() - Duration::from_millis(500)).unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_millis(500))
+        .unwrap();
 }
 
 struct Bench {
@@ -107,11 +121,18 @@ impl Bench {
             fs::write(path, "1").unwrap();
             make_old(path);
         }
-        let mut build = Build { sources, ..Build::default() };
+        let mut build = Build {
+            sources,
+            ..Build::default()
+        };
         build.compile(&[], &CancelToken::new()).unwrap();
         let (sender, events) = channel();
         let worker = Worker::new(build, Engine::Open(Ok(Planning)), sender, None);
-        Bench { dir, worker, events }
+        Bench {
+            dir,
+            worker,
+            events,
+        }
     }
 
     fn write(&self, name: &str, text: &str) {
@@ -119,7 +140,10 @@ impl Bench {
     }
 
     fn batch(&self, names: &[&str]) -> Batch {
-        let paths = names.iter().map(|name| self.dir.path().join(name)).collect();
+        let paths = names
+            .iter()
+            .map(|name| self.dir.path().join(name))
+            .collect();
         Batch::new(paths, SystemTime::now())
     }
 
@@ -190,7 +214,10 @@ fn what_was_stopped_is_still_news() {
     let batch = bench.batch(&["a.rs"]);
     let cancel = CancelToken::new();
     cancel.cancel();
-    let missing = NoAgent { code: Code::NoAnswer, message: "gone".into() };
+    let missing = NoAgent {
+        code: Code::NoAnswer,
+        message: "gone".into(),
+    };
     let done = bench.worker.changed(&batch, Err(&missing), &cancel);
     assert!(matches!(done, Done::Failed(BuildError::Cancelled)));
     assert!(matches!(bench.does(&batch), Done::Planned { .. }));
@@ -214,10 +241,18 @@ fn what_is_no_source_is_not_worth_a_word() {
 #[test]
 fn a_source_that_was_written_during_the_first_build_is_news() {
     let bench = Bench::new();
-    let Bench { dir, mut worker, events } = bench;
+    let Bench {
+        dir,
+        mut worker,
+        events,
+    } = bench;
     worker.build.uncertain = vec![dir.path().join("b.rs")];
     let worker = Worker::new(worker.build, worker.engine, worker.events, None);
-    let mut bench = Bench { dir, worker, events };
+    let mut bench = Bench {
+        dir,
+        worker,
+        events,
+    };
     let mut batch = bench.batch(&[]);
     batch.suspects = bench.worker.sources.iter().cloned().collect();
     assert!(matches!(bench.does(&batch), Done::Same));
@@ -229,12 +264,18 @@ fn after_an_error_another_file_may_be_the_cure() {
     let mut bench = Bench::new();
     bench.write("a.rs", "error");
     let batch = bench.batch(&["a.rs"]);
-    assert!(matches!(bench.does(&batch), Done::Failed(BuildError::Compile { .. })));
+    assert!(matches!(
+        bench.does(&batch),
+        Done::Failed(BuildError::Compile { .. })
+    ));
     bench.begun();
     // A file that nobody knew yet: a missing module.
     bench.write("new.rs", "1");
     let batch = bench.batch(&["new.rs"]);
-    assert!(matches!(bench.does(&batch), Done::Failed(BuildError::Compile { .. })));
+    assert!(matches!(
+        bench.does(&batch),
+        Done::Failed(BuildError::Compile { .. })
+    ));
     assert_eq!(bench.begun().unwrap(), ["new.rs"]);
     // What an editor left behind is none.
     let batch = bench.batch(&["gone.tmp"]);
@@ -243,7 +284,10 @@ fn after_an_error_another_file_may_be_the_cure() {
 
 #[test]
 fn refused_objects_belong_to_the_next_change() {
-    let object = |cgu: &str, byte: u8| ObjectFile { cgu: cgu.into(), bytes: [byte].into() };
+    let object = |cgu: &str, byte: u8| ObjectFile {
+        cgu: cgu.into(),
+        bytes: [byte].into(),
+    };
     let krate = |unit: &str, objects: Vec<ObjectFile>, all: &[&str]| CrateObjects {
         name: unit.into(),
         unit: unit.into(),
@@ -252,10 +296,23 @@ fn refused_objects_belong_to_the_next_change() {
     };
     let mut held = Vec::new();
     let first = vec![object("x", 1), object("y", 1), object("z", 1)];
-    hold(&mut held, vec![krate("a", first, &["x", "y", "z"]), krate("b", vec![object("x", 1)], &["x"])]);
-    hold(&mut held, vec![krate("a", vec![object("x", 2)], &["x", "y"])]);
+    hold(
+        &mut held,
+        vec![
+            krate("a", first, &["x", "y", "z"]),
+            krate("b", vec![object("x", 1)], &["x"]),
+        ],
+    );
+    hold(
+        &mut held,
+        vec![krate("a", vec![object("x", 2)], &["x", "y"])],
+    );
     let of = |unit: &str| held.iter().find(|it| it.unit == unit).unwrap();
-    let objects: Vec<_> = of("a").objects.iter().map(|it| (it.cgu.as_str(), it.bytes[0])).collect();
+    let objects: Vec<_> = of("a")
+        .objects
+        .iter()
+        .map(|it| (it.cgu.as_str(), it.bytes[0]))
+        .collect();
     assert_eq!(objects, [("x", 2), ("y", 1)]);
     assert_eq!(of("b").objects.len(), 1);
 }
@@ -271,7 +328,10 @@ fn a_rebuild_asks_the_compiler_in_any_case() {
 #[test]
 fn without_a_run_time_or_an_engine_the_change_is_refused() {
     let mut bench = Bench::new();
-    let missing = NoAgent { code: Code::NoAnswer, message: "gone".into() };
+    let missing = NoAgent {
+        code: Code::NoAnswer,
+        message: "gone".into(),
+    };
     let outcome = bench.worker.plan(Compiled::default(), Err(&missing));
     assert!(matches!(outcome, Outcome::Refused { code, .. } if code == "LS0011"));
     let mut engine: Engine<Planning> = Engine::Opening(channel().1);

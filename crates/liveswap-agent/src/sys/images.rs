@@ -7,10 +7,11 @@
 use std::ffi::{c_char, c_int, c_void};
 use std::io::Write;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use liveswap_protocol::patch::SLICE_SIZE;
 
+use super::symbols::Behind;
 use crate::check::Span;
 
 /// What callers give to `dl_iterate_phdr`.
@@ -44,11 +45,11 @@ impl Slices {
     }
 }
 
-/// The name of the ELF file of a slice.
-pub fn file_name(folder: &[u8], slice: u32) -> Vec<u8> {
+/// The name of a slice's ELF file with absolute addresses, as gdb wants it.
+pub fn debugger_file_name(folder: &[u8], slice: u32) -> Vec<u8> {
     let mut name = folder.to_vec();
     // Writing to a vector does not fail.
-    let _ = write!(name, "/slice-{slice:04x}.so");
+    let _ = write!(name, "/slice-{slice:04x}.gdb");
     name
 }
 
@@ -68,16 +69,11 @@ pub fn each_loaded(callback: Callback, data: *mut c_void) -> c_int {
     }
 }
 
+static REAL: Behind = Behind::new(c"dl_iterate_phdr");
+
 fn real() -> Option<Iterate> {
-    static REAL: AtomicUsize = AtomicUsize::new(0);
-    let mut address = REAL.load(Ordering::Relaxed);
-    if address == 0 {
-        // SAFETY: dlsym reads the name; the next definition behind this library is the C library's.
-        address = unsafe { libc::dlsym(libc::RTLD_NEXT, c"dl_iterate_phdr".as_ptr()) } as usize;
-        REAL.store(address, Ordering::Relaxed);
-    }
     // SAFETY: the function of that name has this type; null becomes `None`.
-    unsafe { std::mem::transmute::<usize, Option<Iterate>>(address) }
+    unsafe { std::mem::transmute::<usize, Option<Iterate>>(REAL.address()) }
 }
 
 /// What passes the loader's calls on, and notes what they say of all objects.
@@ -134,7 +130,8 @@ pub unsafe extern "C-unwind" fn dl_iterate_phdr(callback: Callback, data: *mut c
     let names = table.wrapping_add(slices.count() * std::mem::size_of::<libc::Elf64_Phdr>());
     for slice in 0..slices.count() {
         let mut info = libc::dl_phdr_info {
-            dlpi_addr: 0,
+            // Never 0: std's backtraces take an object without bias for the executable.
+            dlpi_addr: slices.range.start,
             dlpi_name: names
                 .wrapping_add(slice * slices.name_room())
                 .cast::<c_char>(),
@@ -196,7 +193,8 @@ fn fill(slices: &Slices, table: &mut [u8]) {
     let (headers, names) = table.split_at_mut(slices.count() * HEADER);
     let names = names.chunks_exact_mut(slices.name_room());
     for (slice, (header, mut name)) in headers.chunks_exact_mut(HEADER).zip(names).enumerate() {
-        let address = slices.range.start + slice as u64 * SLICE_SIZE;
+        // Counted from the range's start, as `dlpi_addr` says.
+        let address = slice as u64 * SLICE_SIZE;
         // The fields of Elf64_Phdr in their order.
         let flags = u64::from(libc::PF_R | libc::PF_X);
         let kind = u64::from(libc::PT_LOAD);
@@ -242,10 +240,10 @@ mod tests {
             };
             assert_eq!(header.p_type, libc::PT_LOAD);
             assert_eq!(header.p_flags, libc::PF_R | libc::PF_X);
-            assert_eq!(header.p_vaddr, 0x1000_0000 + slice as u64 * SLICE_SIZE);
+            assert_eq!(header.p_vaddr, slice as u64 * SLICE_SIZE);
             assert_eq!(header.p_memsz, SLICE_SIZE);
-            let expected = file_name(b"/run/images", slice as u32);
-            assert_eq!(name.to_bytes(), expected);
+            let expected = format!("/run/images/slice-{slice:04x}.so");
+            assert_eq!(name.to_bytes(), expected.as_bytes());
         }
     }
 }

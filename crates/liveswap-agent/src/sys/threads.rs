@@ -24,6 +24,8 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::gate::Gate;
 use super::guarded;
+use super::symbols::Behind;
+use crate::log;
 
 type Routine = unsafe extern "C-unwind" fn(*mut c_void) -> *mut c_void;
 type Create = unsafe extern "C" fn(
@@ -156,16 +158,11 @@ fn list() -> MutexGuard<'static, Option<Entry>> {
     LIST.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+static REAL: Behind = Behind::new(c"pthread_create");
+
 fn real() -> Option<Create> {
-    static REAL: AtomicUsize = AtomicUsize::new(0);
-    let mut address = REAL.load(Ordering::Relaxed);
-    if address == 0 {
-        // SAFETY: dlsym reads the name; the next definition behind this library is the C library's.
-        address = unsafe { libc::dlsym(libc::RTLD_NEXT, c"pthread_create".as_ptr()) } as usize;
-        REAL.store(address, Ordering::Relaxed);
-    }
     // SAFETY: the function of that name has this type; null becomes `None`.
-    unsafe { std::mem::transmute::<usize, Option<Create>>(address) }
+    unsafe { std::mem::transmute::<usize, Option<Create>>(REAL.address()) }
 }
 
 /// The C library's `pthread_create`, for threads of our own.
@@ -292,6 +289,12 @@ unsafe extern "C" fn thread_ends(entry: *mut c_void) {
 
 /// Puts the calling thread, the program's first, on the list.
 pub fn watch_main() {
+    if !REAL.is_behind() {
+        log::line(format_args!(
+            "linked behind the C library: threads are not known"
+        ));
+        INCOMPLETE.store(true, Ordering::Release);
+    }
     match Entry::new(None, std::ptr::null_mut(), 1) {
         Some(entry) => {
             entry.insert();

@@ -207,10 +207,10 @@ fn gdb_is_told_of_an_image() {
     assert_eq!(running.request(&ToAgent::Announce(0)), FromAgent::Announced);
     let images = running.folder.path().join("images");
     std::fs::create_dir(&images).unwrap();
-    std::fs::write(images.join("slice-0000.so"), vec![7; 5000]).unwrap();
+    std::fs::write(images.join("slice-0000.gdb"), vec![7; 5000]).unwrap();
     assert_eq!(running.request(&ToAgent::Announce(0)), FromAgent::Announced);
     let maps = running.maps();
-    let line = maps.lines().find(|line| line.ends_with("slice-0000.so"));
+    let line = maps.lines().find(|line| line.ends_with("slice-0000.gdb"));
     assert!(line.is_some_and(|line| line.contains(" r--p ")), "{maps}");
     assert_eq!(running.ask("call"), "answer 2 third 3 static 5");
 }

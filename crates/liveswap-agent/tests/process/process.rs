@@ -4,8 +4,9 @@ use std::process::Command;
 
 use liveswap_protocol::frame;
 use liveswap_protocol::message::ToAgent;
+use liveswap_protocol::patch::ThreadLocal;
 
-use crate::harness::{Running, library, program, returns, wait};
+use crate::harness::{Running, compile, library, program, returns, wait};
 
 #[test]
 fn the_library_exports_its_names_and_nothing_else() {
@@ -92,6 +93,25 @@ fn a_program_without_a_command_runs_alone() {
     assert_eq!(lines[4], "fork 41");
     assert_eq!(output.stderr, b"");
     assert!(output.status.success());
+}
+
+#[test]
+fn an_agent_that_is_linked_behind_the_c_library_still_patches() {
+    let program = compile("liveswap-agent-behind", &["-fPIE", "-pie", "-l:libc.so.6"]);
+    let mut running = Running::start_program(&program);
+    assert_eq!(running.ask("start 2"), "started 2");
+    let mut patch = running.patch("word_answer", &returns(10));
+    running.apply(&patch);
+    assert_eq!(running.ask("call"), "answer 10 third 3 static 5");
+    // It does not see threads come and go.
+    patch = running.patch("word_answer", &returns(11));
+    patch.thread_locals = vec![ThreadLocal {
+        offset: running.facts["tls_offset"],
+        bytes: vec![1; 8],
+        pointers: Vec::new(),
+    }];
+    assert_eq!(running.refused(&patch).0, "LS0108");
+    assert_eq!(running.ask("call"), "answer 10 third 3 static 5");
 }
 
 #[test]

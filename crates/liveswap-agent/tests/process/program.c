@@ -178,15 +178,15 @@ static int list(struct dl_phdr_info *info, size_t size, void *data) {
     }
     const ElfW(Phdr) *header = info->dlpi_phdr;
     if (info->dlpi_phnum != 1 || header->p_type != PT_LOAD || header->p_memsz != 65536 ||
-        info->dlpi_addr != 0 || header->p_flags != (PF_R | PF_X) || info->dlpi_adds != l->adds)
+        info->dlpi_addr == 0 || header->p_flags != (PF_R | PF_X) || info->dlpi_adds != l->adds)
         l->bad++;
     if (l->slices == 0) {
-        l->first = header->p_vaddr;
+        l->first = info->dlpi_addr + header->p_vaddr;
         snprintf(l->first_name, sizeof l->first_name, "%s", info->dlpi_name);
-    } else if (header->p_vaddr != l->last_end) {
+    } else if (info->dlpi_addr + header->p_vaddr != l->last_end) {
         l->bad++;
     }
-    l->last_end = header->p_vaddr + header->p_memsz;
+    l->last_end = info->dlpi_addr + header->p_vaddr + header->p_memsz;
     l->slices++;
     return 0;
 }
