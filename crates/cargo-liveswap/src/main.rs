@@ -10,6 +10,7 @@
 use std::process::ExitCode;
 
 mod build;
+mod cargo_args;
 mod cli;
 mod codes;
 mod doctor;

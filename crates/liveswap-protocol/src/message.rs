@@ -25,7 +25,8 @@ pub struct Hello {
     /// Generation of the process: 0 after its start.
     pub generation: u64,
     /// Where the ELF file of an image belongs: `<this>/slice-XXXX.so`, XXXX being the number of the
-    /// slice in (at least 4) hexadecimal digits. Its addresses count from `range_start`. Images of
+    /// slice in (at least 4) hexadecimal digits. In it the range starts at
+    /// [`crate::patch::FILE_BASE`]. Images of
     /// several slices have a link for each. `slice-XXXX.gdb` beside it is the same with addresses as
     /// they are in the process.
     pub images: String,

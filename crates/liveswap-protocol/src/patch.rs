@@ -17,6 +17,10 @@ pub const MAGIC: [u8; 8] = *b"LSPATCH1";
 /// Size in bytes of a slice: images start at multiples of it, counted from the start of the range.
 pub const SLICE_SIZE: u64 = 64 * 1024;
 
+/// The address that the range's start has in the ELF files of images. It is not 0, because code that a
+/// file describes but does not contain is said to be at 0.
+pub const FILE_BASE: u64 = 1 << 32;
+
 /// A place in the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Place {

@@ -7,16 +7,16 @@ use liveswap_object::debug_image::{self, Contents, Placed};
 use liveswap_object::patch::Planned;
 use liveswap_object::program::{Program, StaticPlace};
 use liveswap_protocol::message::Hello;
-use liveswap_protocol::patch::{Place, SLICE_SIZE};
+use liveswap_protocol::patch::{FILE_BASE, Place, SLICE_SIZE};
 
 use crate::session::parts::DebugFile;
 
 /// Makes the files of a plan's image. Without them the patch works all the same, so what goes wrong is logged.
 pub fn make(program: &Program, planned: &Planned, hello: &Hello) -> Option<DebugFile> {
     let image = planned.patch.image.as_ref()?;
-    // std's backtraces and profilers subtract the range's start; gdb takes addresses as they are.
+    // std's backtraces and profilers subtract the bias; gdb takes addresses as they are.
     let (relative, absolute) = std::thread::scope(|scope| {
-        let relative = scope.spawn(|| build(program, planned, hello, 0));
+        let relative = scope.spawn(|| build(program, planned, hello, FILE_BASE));
         let absolute = build(program, planned, hello, hello.range_start);
         (relative.join(), absolute)
     });

@@ -295,5 +295,4 @@ fn write(file: &DebugFile) -> std::io::Result<()> {
 }
 
 #[cfg(test)]
-#[path = "worker_tests.rs"]
 mod tests;

@@ -9,7 +9,7 @@ use std::io::Write;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use liveswap_protocol::patch::SLICE_SIZE;
+use liveswap_protocol::patch::{FILE_BASE, SLICE_SIZE};
 
 use super::symbols::Behind;
 use crate::check::Span;
@@ -131,7 +131,7 @@ pub unsafe extern "C-unwind" fn dl_iterate_phdr(callback: Callback, data: *mut c
     for slice in 0..slices.count() {
         let mut info = libc::dl_phdr_info {
             // Never 0: std's backtraces take an object without bias for the executable.
-            dlpi_addr: slices.range.start,
+            dlpi_addr: slices.range.start.wrapping_sub(FILE_BASE),
             dlpi_name: names
                 .wrapping_add(slice * slices.name_room())
                 .cast::<c_char>(),
@@ -193,8 +193,8 @@ fn fill(slices: &Slices, table: &mut [u8]) {
     let (headers, names) = table.split_at_mut(slices.count() * HEADER);
     let names = names.chunks_exact_mut(slices.name_room());
     for (slice, (header, mut name)) in headers.chunks_exact_mut(HEADER).zip(names).enumerate() {
-        // Counted from the range's start, as `dlpi_addr` says.
-        let address = slice as u64 * SLICE_SIZE;
+        // As in the files, which is what `dlpi_addr` says.
+        let address = FILE_BASE + slice as u64 * SLICE_SIZE;
         // The fields of Elf64_Phdr in their order.
         let flags = u64::from(libc::PF_R | libc::PF_X);
         let kind = u64::from(libc::PT_LOAD);
@@ -240,7 +240,7 @@ mod tests {
             };
             assert_eq!(header.p_type, libc::PT_LOAD);
             assert_eq!(header.p_flags, libc::PF_R | libc::PF_X);
-            assert_eq!(header.p_vaddr, slice as u64 * SLICE_SIZE);
+            assert_eq!(header.p_vaddr, FILE_BASE + slice as u64 * SLICE_SIZE);
             assert_eq!(header.p_memsz, SLICE_SIZE);
             let expected = format!("/run/images/slice-{slice:04x}.so");
             assert_eq!(name.to_bytes(), expected.as_bytes());
