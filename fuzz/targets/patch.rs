@@ -48,7 +48,10 @@ fuzz_target!(|body: &[u8]| {
                 assert!(image.mapped.data.len >= image.data.len() as u64);
             }
             checker.commit(&ready);
-            assert!(checker.check(&bytes, &symbol).is_err(), "the same generation twice");
+            assert!(
+                checker.check(&bytes, &symbol).is_err(),
+                "the same generation twice"
+            );
         }
     }
 });

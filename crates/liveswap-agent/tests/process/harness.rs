@@ -72,8 +72,8 @@ pub fn compile(name: &str, flags: &[&str]) -> PathBuf {
             env!("CARGO_MANIFEST_DIR"),
             "/tests/process/program.c"
         ))
-        .arg(library())
         .args(flags)
+        .arg(library())
         .output()
         .expect("gcc is installed");
     let text = String::from_utf8_lossy(&output.stderr);

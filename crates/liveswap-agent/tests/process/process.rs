@@ -191,3 +191,33 @@ fn a_program_whose_threads_all_end_ends_too() {
     running.tell("leave main");
     assert!(wait(&mut running.child).success());
 }
+
+#[test]
+fn valgrind_finds_nothing_in_the_agent() {
+    let mut command = Command::new("valgrind");
+    command
+        .args(["--quiet", "--error-exitcode=77", "--leak-check=no"])
+        .arg(program());
+    let mut running = Running::start_with(command);
+    assert_eq!(running.ask("start 8"), "started 8");
+    for round in 0..20 {
+        let patch = running.patch("word_answer", &returns(round));
+        running.apply(&patch);
+        assert_eq!(
+            running.ask("call"),
+            format!("answer {round} third 3 static 5")
+        );
+    }
+    let patch = crate::threads::reads_room(&running, 16, 77);
+    running.apply(&patch);
+    assert_eq!(running.ask("values"), format!("values{}", " 77".repeat(9)));
+    let patch = crate::threads::around(&running);
+    running.apply(&patch);
+    assert!(running.ask("trace").contains(" main 1 "));
+    let ranges = ToAgent::Frames(vec![(running.hello.range_start, 1 << 20)]);
+    running.request(&ranges);
+    assert_eq!(running.ask("fork"), "fork 59");
+    let patch = running.patch("word_answer", &[]);
+    running.refused(&patch);
+    assert!(running.end().success());
+}

@@ -6,7 +6,7 @@ use liveswap_protocol::patch::{Patch, Place, ThreadLocal};
 use crate::harness::Running;
 
 /// A patch by which `value` reads the thread-local at this offset of the room.
-fn reads_room(running: &Running, at: u64, initial: i64) -> Patch {
+pub fn reads_room(running: &Running, at: u64, initial: i64) -> Patch {
     // mov %fs:offset,%rax; ret
     let mut code = vec![0x64, 0x48, 0x8b, 0x04, 0x25];
     let offset = i32::try_from(running.tpoff + at as i64).unwrap();
