@@ -71,9 +71,8 @@ pub struct Measured {
 }
 
 impl Contender {
-    pub fn rustc(place: &Place, project: Project, target: &Path) -> Result<Self> {
+    pub fn rustc(place: &Place, project: Project) -> Result<Self> {
         let mut cargo = place.cargo(&project.folder);
-        cargo.env("CARGO_TARGET_DIR", target);
         let begun = Instant::now();
         let compilations = Compilations::record(&mut cargo, &project.folder, &["logic", "app"])?;
         Ok(Self {
@@ -219,19 +218,22 @@ fn shown(
     Ok(line.map(|(at, _)| at.duration_since(begun).as_nanos() as f64))
 }
 
-/// The project of one of them, with the packages of crates.io that `like` has, compiled where that takes long.
+/// The project of one of them, with the versions of dependencies that `like` has. Each has a target folder of
+/// its own: cargo gives the same names to crates of two copies. A `warm` one begins as a copy of the other's.
 pub fn copy(
     place: &Place,
     name: &str,
-    form: Form,
-    size: Size,
-    opt_level: u8,
+    (form, size, opt_level): (Form, Size, u8),
     like: Option<&Project>,
+    warm: bool,
 ) -> Result<Project> {
     let project = Project::create(place.path(name), form, size, opt_level)?;
     if let Some(like) = like {
-        std::fs::copy(like.folder.join("Cargo.lock"), project.folder.join("Cargo.lock"))?;
-        if size == Size::Large && form != Form::Plain {
+        std::fs::copy(
+            like.folder.join("Cargo.lock"),
+            project.folder.join("Cargo.lock"),
+        )?;
+        if warm {
             let mut cp = Command::new("cp");
             cp.arg("-a").arg(like.target()).arg(project.target());
             place::run(&mut cp)?;

@@ -74,11 +74,13 @@ fn contenders(
     let make = |name: &str, form, like| {
         eprintln!("preparing: {name}");
         let name = format!("{name}-{}-o{opt_level}", if size == Size::Large { "large" } else { "small" });
-        copy(place, &name, form, size, opt_level, like)
+        // Liveswap's own first build is measured.
+        let warm = size == Size::Large && !name.starts_with("liveswap");
+        copy(place, &name, (form, size, opt_level), like, warm)
     };
     let cargo = Contender::cargo(place, make("cargo", Form::Plain, None)?)?;
     let like = &cargo.project;
-    let rustc = Contender::rustc(place, make("rustc", Form::Plain, Some(like))?, &like.target())?;
+    let rustc = Contender::rustc(place, make("rustc", Form::Plain, Some(like))?)?;
     let liveswap = Contender::liveswap(place, make("liveswap", Form::Plain, Some(like))?)?;
     let reloader = Contender::library(
         place,

@@ -41,7 +41,7 @@ pub struct CargoArgs {
     target_dir: Option<PathBuf>,
     /// Path to Cargo.toml
     #[arg(long, value_name = "PATH")]
-    pub manifest_path: Option<PathBuf>,
+    manifest_path: Option<PathBuf>,
     /// Path to Cargo.lock (unstable)
     #[arg(long, value_name = "PATH")]
     lockfile_path: Option<OsString>,

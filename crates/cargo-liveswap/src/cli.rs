@@ -116,7 +116,6 @@ impl RunArgs {
                 cargo_args: self.cargo.to_cargo(),
                 program_args: self.args,
                 profile: self.cargo.profile_name(),
-                manifest_path: self.cargo.manifest_path.clone(),
             },
             events: self.events,
             quiet: self.cargo.quiet,

@@ -350,6 +350,29 @@ mod tests {
         }
     }
 
+    /// The page is made of the table: `LIVESWAP_BLESS=1 cargo test` writes it.
+    #[test]
+    fn the_page_of_refusals_is_that_of_the_table() {
+        let mut page = String::from(
+            "# Refusals\n\nWhat `cargo liveswap explain` says of each code. Codes are stable.\n",
+        );
+        for code in Code::ALL {
+            let it = code.explanation();
+            page.push_str(&format!(
+                "\n## {}: {}\n\n{}\n\n*Why it is refused:* {}\n\n*What to do:* {}\n",
+                it.code, it.title, it.problem, it.why, it.advice
+            ));
+        }
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/REFUSALS.md");
+        if std::env::var_os("LIVESWAP_BLESS").is_some() {
+            std::fs::write(path, &page).unwrap();
+        }
+        assert!(
+            std::fs::read_to_string(path).unwrap_or_default() == page,
+            "{path} is out of date"
+        );
+    }
+
     #[test]
     fn all_lists_the_codes_in_order() {
         let texts: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();

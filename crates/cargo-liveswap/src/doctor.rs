@@ -23,10 +23,12 @@ enum Found {
 
 use Found::{Missing, Ok as Good, Wanted};
 
+type Check = fn() -> Found;
+
 /// Looks at everything.
 #[expect(clippy::print_stdout, reason = "it is what was asked for")]
 pub fn main() -> ExitCode {
-    let checks: [(&str, fn() -> Found); 9] = [
+    let checks: [(&str, Check); 9] = [
         ("system", system),
         ("rustc", rustc),
         ("cargo", cargo),
@@ -175,7 +177,7 @@ fn run_time_folder() -> Found {
             );
         }
     };
-    match run_dir::RunDir::new() {
+    match run_dir::fresh(&base) {
         Ok(_) => Good(format!(
             "{}, private folders can be made in it",
             base.display()

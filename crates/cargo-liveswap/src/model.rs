@@ -18,8 +18,6 @@ pub struct RunOptions {
     pub program_args: Vec<OsString>,
     /// `dev`, `release`, …
     pub profile: String,
-    /// `--manifest-path`, also part of `cargo_args`.
-    pub manifest_path: Option<PathBuf>,
 }
 
 /// What `cargo run` would have started.

@@ -93,7 +93,6 @@ fn sessions(place: &WhereArgs) -> Result<Vec<Living>, ExitCode> {
     ];
     let options = RunOptions {
         cargo_args: flags.into_iter().flatten().collect(),
-        manifest_path: place.manifest_path.clone(),
         ..RunOptions::default()
     };
     let project = Project::of(&options).map_err(|error| {

@@ -154,7 +154,7 @@ fn plain_cargo_stays_warm_and_untouched() {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(text.contains("Fresh app"), "{text}");
     let program = fs::read(project.path("target/debug/app")).expect("it was built");
-    let name = b"liveswap";
+    let name = b"liveswap_start";
     assert!(
         !program.windows(name.len()).any(|window| window == name),
         "the plain build knows nothing of liveswap"

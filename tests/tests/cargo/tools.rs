@@ -34,7 +34,7 @@ fn edited() -> (LiveProject, LiveRun, usize) {
         .replace("// lines", &"// moved down\n".repeat(60))
         .replace("// body", "let added = x + 2222;\n    let _ = added;")
         .replace("\"old {x}\"", "\"new {added}\"")
-        .replace("let here: u64;", "let here: u64; // new");
+        .replace("    here\n", "    here.wrapping_add(0)\n");
     project.save(WORK, &text);
     live.swapped();
     let (line, _) = (1..)

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::config::{self, Config};
-use super::diagnostics::{Colours, Message};
+use super::diagnostics::{Colours, Message, without_colours};
 use super::project::{Project, value_of};
 use crate::model::{BuildError, CancelToken, Diagnostic, Launch, RunOptions};
 use crate::stage::env as names;
@@ -140,54 +140,72 @@ impl Cargo {
             .env(names::COLLECT, collect)
             // Its bar would mix with the messages that are shown here.
             .env("CARGO_TERM_PROGRESS_WHEN", "never")
+            .env("CARGO_TERM_COLOR", self.colours.as_cargo_says())
             .process_group(0)
-            .stdout(Stdio::piped());
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command
             .spawn()
             .map_err(|error| not_started(&self.program, &error))?;
-        let diagnostics = self.listen(&mut child, cancel)?;
+        let (mut diagnostics, errors) = self.listen(&mut child, cancel)?;
         let status = child
             .wait()
             .map_err(|error| BuildError::Failed(format!("cargo: {error}")))?;
         if status.success() {
             return self.ready();
         }
-        if diagnostics.is_empty() {
-            return Err(BuildError::Cargo {
-                status: code_of(status),
+        // The compiler's errors say it; a broken manifest or build script only cargo speaks of.
+        if !diagnostics.iter().any(|message| message.level == "error") {
+            if errors.is_empty() {
+                return Err(BuildError::Cargo {
+                    status: code_of(status),
+                });
+            }
+            diagnostics.push(Diagnostic {
+                level: "error".to_owned(),
+                rendered: errors,
             });
         }
         Err(BuildError::Compile { diagnostics })
     }
 
-    /// Shows the compiler's messages until cargo closes its output.
+    /// Shows the messages of compiler and cargo until cargo closes its output. Returns those of the
+    /// compiler, and what cargo said from its first error on.
     fn listen(
         &self,
         child: &mut Child,
         cancel: &CancelToken,
-    ) -> Result<Vec<Diagnostic>, BuildError> {
+    ) -> Result<(Vec<Diagnostic>, String), BuildError> {
         const LOOK: Duration = Duration::from_millis(10);
-        let mut diagnostics = Vec::new();
-        let Some(stdout) = child.stdout.take() else {
-            return Ok(diagnostics);
-        };
         let (to_here, lines) = mpsc::channel();
-        thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                if to_here.send(line).is_err() {
-                    return;
-                }
-            }
-        });
+        if let Some(stdout) = child.stdout.take() {
+            send_lines(stdout, to_here.clone(), Said::Stdout);
+        }
+        if let Some(stderr) = child.stderr.take() {
+            send_lines(stderr, to_here, Said::Stderr);
+        }
+        let mut diagnostics = Vec::new();
+        let mut errors = String::new();
         loop {
             match lines.recv_timeout(LOOK) {
-                Ok(line) => {
+                Ok(Said::Stdout(line)) => {
                     if let Some(Message::Diagnostic(diagnostic)) = Message::of_cargo(&line) {
                         self.colours.show(&diagnostic.rendered);
                         diagnostics.push(diagnostic);
                     }
                 }
-                Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(diagnostics),
+                Ok(Said::Stderr(line)) => {
+                    let plain = without_colours(&line);
+                    // Nothing is run.
+                    if !plain.trim_start().starts_with("Running `") {
+                        self.colours.show(&format!("{line}\n"));
+                    }
+                    if !errors.is_empty() || plain.starts_with("error") {
+                        errors.push_str(&line);
+                        errors.push('\n');
+                    }
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => return Ok((diagnostics, errors)),
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
             }
             if cancel.is_cancelled() {
@@ -245,6 +263,26 @@ impl Cargo {
         users.extend(env::vars_os().filter(|(name, _)| is_ours(name) && !is_of_a_session(name)));
         users
     }
+}
+
+/// A line that cargo said.
+enum Said {
+    Stdout(String),
+    Stderr(String),
+}
+
+fn send_lines(
+    from: impl io::Read + Send + 'static,
+    to: mpsc::Sender<Said>,
+    wrap: fn(String) -> Said,
+) {
+    thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            if to.send(wrap(line)).is_err() {
+                return;
+            }
+        }
+    });
 }
 
 fn is_of_a_session(name: &OsStr) -> bool {

@@ -59,14 +59,17 @@ impl Build {
         if self.needs_cargo {
             return Ok(Compiled::default());
         }
-        for unit in &mut self.units {
-            if unit.stale == Stale::Deferred {
-                unit.stale = Stale::Must;
-            }
-        }
         let mut seen = Reader::default();
         let states: Vec<State> = (0..self.units.len())
             .map(|number| self.state(number, &mut seen))
+            .map(|state| State {
+                // Only for this time: if it is cancelled, nothing needs them as before.
+                stale: match state.stale {
+                    Stale::Deferred => Stale::Must,
+                    other => other,
+                },
+                ..state
+            })
             .collect();
         self.run(&states, seen, cancel)
     }

@@ -103,6 +103,11 @@ impl Colours {
         })
     }
 
+    /// As a value of cargo's `--color`.
+    pub fn as_cargo_says(self) -> &'static str {
+        if self.0 { "always" } else { "never" }
+    }
+
     /// Shows a message.
     pub fn show(self, rendered: &str) {
         let plain;

@@ -116,6 +116,7 @@ pub fn of_inputs(old: &Inputs, new: &Inputs, target_dir: &Path) -> Option<String
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
     use std::time::SystemTime;
 
     use super::*;
@@ -187,7 +188,7 @@ mod tests {
         let mut new = old.clone();
         new.features.push("fast".to_owned());
         assert_eq!(
-            of_graphs(&graph(&[old.clone()], &[]), &graph(&[new], &[])).unwrap(),
+            of_graphs(&graph(slice::from_ref(&old), &[]), &graph(&[new], &[])).unwrap(),
             "the features of `app` changed (+ fast)"
         );
         let mut new = old.clone();

@@ -23,7 +23,7 @@ pub struct Graph {
     /// Crates of others, by key.
     pub foreign: BTreeMap<String, Record>,
     /// Their keys, dependencies first.
-    foreign_order: Vec<String>,
+    pub foreign_order: Vec<String>,
     /// Live crates that a crate of others uses: cargo has to compile them.
     pub used_by_foreign: Vec<usize>,
     /// What is compiled to compile these: proc macros, build scripts and what they use.

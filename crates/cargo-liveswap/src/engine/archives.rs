@@ -1,10 +1,9 @@
 //! The archives of the link line, read when a symbol is missing for the first time.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use liveswap_object::patch::{Archives, Member};
 use object::ReadCache;
@@ -15,14 +14,13 @@ use object::read::archive::ArchiveFile;
 pub struct ArchiveSet {
     paths: Vec<PathBuf>,
     /// Symbols of the first `indexed` archives: number of the archive and of the member's offset.
-    index: RefCell<Index>,
+    index: Mutex<Index>,
 }
 
 #[derive(Debug, Default)]
 struct Index {
     indexed: usize,
     symbols: HashMap<Box<str>, (usize, u64)>,
-    problems: Vec<String>,
 }
 
 impl ArchiveSet {
@@ -30,7 +28,7 @@ impl ArchiveSet {
     pub fn new(paths: Vec<PathBuf>) -> ArchiveSet {
         ArchiveSet {
             paths,
-            index: RefCell::default(),
+            index: Mutex::default(),
         }
     }
 
@@ -42,16 +40,11 @@ impl ArchiveSet {
             }
         }
     }
-
-    /// What could not be read so far.
-    pub fn problems(&self) -> Vec<String> {
-        self.index.borrow().problems.clone()
-    }
 }
 
 impl Archives for ArchiveSet {
     fn member_defining(&self, symbol: &str) -> Option<Member> {
-        let mut index = self.index.borrow_mut();
+        let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
         while index.indexed < self.paths.len() {
             let n = index.indexed;
             index.indexed += 1;
@@ -62,9 +55,7 @@ impl Archives for ArchiveSet {
                     }
                 }
                 Err(problem) => {
-                    let problem = format!("{}: {problem}", self.paths[n].display());
-                    tracing::warn!("cannot read an archive: {problem}");
-                    index.problems.push(problem);
+                    tracing::warn!("cannot read {}: {problem}", self.paths[n].display());
                 }
             }
         }
@@ -77,9 +68,7 @@ impl Archives for ArchiveSet {
                 bytes,
             }),
             Err(problem) => {
-                index
-                    .problems
-                    .push(format!("{}: {problem}", path.display()));
+                tracing::warn!("cannot read {}: {problem}", path.display());
                 None
             }
         }

@@ -59,7 +59,8 @@ impl Engine {
             engine.optimised.insert(krate.unit.clone(), optimised);
             for (cgu, path) in &krate.objects {
                 let bytes = read(path)?;
-                let problem = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+                let problem =
+                    |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
                 engine
                     .program
                     .add_object(&krate.unit, cgu, optimised, &bytes)
@@ -125,15 +126,23 @@ impl Engine {
     fn prepare(&mut self, compiled: Compiled, hello: &Hello) -> Result<Outcome<Plan>, Refused> {
         self.archives.add(compiled.new_archives.clone());
         let units = self.units(&compiled);
-        let layouts = self.check_layouts(&units)?;
         let room = Room {
             slices: u32::try_from(hello.range_len / SLICE_SIZE).unwrap_or(u32::MAX),
             page_size: hello.page_size,
         };
-        let planned = patch::plan(&self.program, &units, &self.archives, &room)?;
+        // Both read all new objects, and neither needs the other.
+        let (layouts, planned) = std::thread::scope(|scope| {
+            let layouts = scope.spawn(|| self.check_layouts(&units));
+            let planned = patch::plan(&self.program, &units, &self.archives, &room);
+            (layouts.join(), planned)
+        });
+        let layouts = layouts.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let planned = planned?;
         let mut pending = compiled.pending;
         pending.extend(planned.initialisers.iter().map(|name| {
-            format!("static `{name}` keeps its live value; its new initialiser counts after a restart")
+            format!(
+                "static `{name}` keeps its live value; its new initialiser counts after a restart"
+            )
         }));
         if planned.is_empty() {
             self.program.commit(planned);

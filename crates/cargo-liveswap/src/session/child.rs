@@ -110,7 +110,8 @@ mod tests {
     use std::time::Duration;
 
     fn run(script: &str) -> (Program, std::sync::mpsc::Receiver<Event<()>>, RunDir) {
-        let run_dir = RunDir::new().unwrap();
+        let target = tempfile::tempdir().unwrap();
+        let run_dir = RunDir::new(target.path()).unwrap();
         let (events, ends) = channel();
         let launch = Launch {
             exe: "/bin/sh".into(),

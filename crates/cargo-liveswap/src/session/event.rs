@@ -14,8 +14,8 @@ use super::parts::Done;
 pub enum Event<P> {
     /// Files changed.
     Changed(Batch),
-    /// Files cannot be watched.
-    WatchProblem(String),
+    /// Something does not work, and the session goes on without it.
+    Problem(String),
     /// The worker says.
     Worker(Done<P>),
     /// The run-time in the program connected; requests to it go here.

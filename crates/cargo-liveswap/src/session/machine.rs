@@ -1,5 +1,6 @@
 //! What a session does when something happens: its state, and the only code that changes it.
 
+mod compilation;
 mod program;
 
 use std::collections::VecDeque;
@@ -7,19 +8,18 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant, SystemTime};
 
-use liveswap_protocol::VERSION;
-use liveswap_protocol::message::{Frame, FromAgent, Hello, ToAgent};
+use liveswap_protocol::message::{Frame, Hello, ToAgent};
 
 use super::batch::Batch;
 use super::child::End;
 use super::control::{Answer, Request};
 use super::event::Event;
 use super::old_bodies;
-use super::outcome::{self, Clock};
-use super::parts::{Begun, Done, Job, NoAgent, OldBody, Outcome, Planned};
+use super::outcome::Clock;
+use super::parts::{Begun, Job, NoAgent, OldBody, Planned};
 use super::report::{Report, Reports};
 use crate::codes::Code;
-use crate::model::{BuildError, CancelToken};
+use crate::model::CancelToken;
 
 /// A program whose run-time has not come by then has none.
 const HELLO: Duration = Duration::from_secs(10);
@@ -144,7 +144,7 @@ impl<P> Machine<P> {
     pub fn handle(&mut self, event: Event<P>, now: Instant) -> Option<i32> {
         match event {
             Event::Changed(batch) => self.changed(batch),
-            Event::WatchProblem(problem) => self.reports.note(&problem),
+            Event::Problem(problem) => self.reports.note(&problem),
             Event::Worker(done) => self.worker(done, now),
             Event::AgentConnected(requests) => self.agent = Some(requests),
             Event::Agent(message) => self.agent_says(message, now),
@@ -273,133 +273,6 @@ impl<P> Machine<P> {
             hello,
             cancel,
         });
-    }
-
-    fn worker(&mut self, done: Done<P>, now: Instant) {
-        match std::mem::replace(&mut self.phase, Phase::Idle) {
-            Phase::Compiling {
-                batch,
-                begun,
-                cancel,
-            } => match done {
-                Done::Begun(begun) => {
-                    if !begun.paths.is_empty() {
-                        let paths = begun.paths.iter().map(|it| display(it)).collect();
-                        self.tell(&Report::Change { paths });
-                    }
-                    self.phase = Phase::Compiling {
-                        batch,
-                        begun: Some(begun),
-                        cancel,
-                    };
-                }
-                Done::Failed(BuildError::Cancelled) if cancel.is_cancelled() => {
-                    self.stopped_in_a_row += 1;
-                    Batch::merge_into(&mut self.queue, batch);
-                }
-                done => {
-                    self.stopped_in_a_row = 0;
-                    self.compiled(done, begun, batch, now);
-                }
-            },
-            Phase::Deferred { cancel } => {
-                let stopped = matches!(done, Done::Failed(BuildError::Cancelled));
-                self.deferred = stopped && cancel.is_cancelled();
-                if !self.deferred {
-                    self.caught_up(done);
-                }
-            }
-            // It answers only what it was asked.
-            phase => self.phase = phase,
-        }
-    }
-
-    fn compiled(&mut self, done: Done<P>, begun: Option<Begun>, batch: Batch, now: Instant) {
-        let reports = match done {
-            Done::Irrelevant | Done::Begun(_) => return,
-            // The process does not have this code: what was said of it still holds.
-            Done::Same => vec![self.refused.clone().unwrap_or(Report::Unchanged {})],
-            Done::Failed(error) => vec![self.failed(error)],
-            Done::Planned {
-                outcome,
-                compile,
-                diff,
-                deferred,
-            } => {
-                self.deferred |= deferred;
-                match outcome {
-                    Outcome::Unchanged { pending } => {
-                        self.refused = None;
-                        vec![outcome::pending(&pending).unwrap_or(Report::Unchanged {})]
-                    }
-                    Outcome::Refused { code, message } => {
-                        let report = Report::Refused { code, message };
-                        self.refused = Some(report.clone());
-                        vec![report]
-                    }
-                    Outcome::Patch(planned) => {
-                        let clock = Clock::new(begun.as_ref(), compile, diff);
-                        self.apply(planned, clock, Some(batch), now);
-                        return;
-                    }
-                }
-            }
-        };
-        self.settle(&reports, Some(batch));
-    }
-
-    fn failed(&mut self, error: BuildError) -> Report {
-        match error {
-            BuildError::NeedsRestart { reason } => Report::Refused {
-                code: Code::NeedsRestart.as_str().to_owned(),
-                message: reason,
-            },
-            error => {
-                // The compiler and cargo have said so themselves.
-                if let BuildError::Failed(text) = &error {
-                    self.reports.note(text);
-                }
-                Report::BuildFailed {
-                    diagnostics: outcome::diagnostics(&error),
-                }
-            }
-        }
-    }
-
-    /// What was left out is compiled: normally there is nothing to say.
-    fn caught_up(&mut self, done: Done<P>) {
-        let report = match done {
-            Done::Failed(error) => Some(self.failed(error)),
-            Done::Planned {
-                outcome: Outcome::Unchanged { pending },
-                ..
-            } => outcome::pending(&pending),
-            Done::Planned {
-                outcome: Outcome::Refused { code, message },
-                ..
-            } => {
-                self.refused = Some(Report::Refused { code, message });
-                self.refused.clone()
-            }
-            Done::Planned {
-                outcome: Outcome::Patch(planned),
-                compile,
-                diff,
-                ..
-            } => {
-                self.apply(
-                    planned,
-                    Clock::new(None, compile, diff),
-                    None,
-                    Instant::now(),
-                );
-                None
-            }
-            _ => None,
-        };
-        if let Some(report) = report {
-            self.settle(&[report], None);
-        }
     }
 
     fn apply(

@@ -94,7 +94,7 @@ fn session(options: &RunOptions, mut reports: Reports) -> i32 {
                 reports.note(&error.to_string());
             }
             let diagnostics = outcome::diagnostics(&error);
-            reports.tell(&Report::BuildFailed { diagnostics });
+            reports.record(&Report::BuildFailed { diagnostics });
             return code;
         }
     };
@@ -115,7 +115,7 @@ fn start(build: Build, launch: Launch, linked: Linked, reports: Reports) -> Resu
     };
     let target_dir = build.target_dir().to_owned();
     let (events, happened) = channel::<Event<Plan>>();
-    let run_dir = RunDir::new()?;
+    let run_dir = RunDir::new(&target_dir)?;
     let socket =
         agent::AgentSocket::listen(&run_dir.agent_socket()).map_err(failed("no socket"))?;
     control::serve(&run_dir.control_socket(), events.clone()).map_err(failed("no socket"))?;
@@ -151,7 +151,7 @@ fn start(build: Build, launch: Launch, linked: Linked, reports: Reports) -> Resu
             None
         }
     };
-    let engine = open_engine(linked)?;
+    let engine = open_engine(linked, events.clone())?;
     let (jobs, to_do) = channel();
     let (stopped, has_stopped) = channel::<()>();
     std::thread::Builder::new()
@@ -199,7 +199,10 @@ fn listen<P>(mut machine: Machine<P>, happened: &Receiver<Event<P>>) -> i32 {
 }
 
 /// Opens the engine in a thread: the program starts at the same time.
-fn open_engine(linked: Linked) -> Result<worker::Engine<engine::Engine>, String> {
+fn open_engine(
+    linked: Linked,
+    events: Sender<Event<Plan>>,
+) -> Result<worker::Engine<engine::Engine>, String> {
     let (opened, coming): (Sender<Result<engine::Engine, String>>, _) = channel();
     std::thread::Builder::new()
         .name("engine".into())
@@ -207,6 +210,11 @@ fn open_engine(linked: Linked) -> Result<worker::Engine<engine::Engine>, String>
             let start = Instant::now();
             let engine = engine::Engine::open(&linked);
             tracing::debug!(elapsed = ?start.elapsed(), error = ?engine.as_ref().err(), "engine");
+            if let Err(error) = &engine {
+                let problem = format!("the code of this program cannot be changed: {error}");
+                // A receiver that is gone means that the session ends.
+                let _ = events.send(Event::Problem(problem));
+            }
             // A receiver that is gone means that the session ends.
             let _ = opened.send(engine);
         })

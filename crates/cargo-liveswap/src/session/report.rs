@@ -136,6 +136,14 @@ impl Reports {
 
     /// It happened.
     pub fn tell(&mut self, report: &Report) {
+        self.record(report);
+        if let Some((text, mood)) = self.line(report) {
+            self.say(&text, mood);
+        }
+    }
+
+    /// It happened, and whoever sits at the terminal knows.
+    pub fn record(&mut self, report: &Report) {
         tracing::debug!(?report, "report");
         let t_ms = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         if let Some(file) = &mut self.events
@@ -147,9 +155,6 @@ impl Reports {
                 self.events = None;
                 self.note(&format!("the events file cannot be written: {error}"));
             }
-        }
-        if let Some((text, mood)) = self.line(report) {
-            self.say(&text, mood);
         }
     }
 

@@ -1,7 +1,8 @@
-//! The run-time folder of a session: its sockets, and the images' files. Mode 0700, ours alone.
+//! The folders of a session, mode 0700, ours alone: one for its sockets, where paths are short, and one
+//! for the images' files, on a disk: the other may be in memory, and images add up.
 
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -12,61 +13,75 @@ const LONGEST_BASE: usize = 70;
 /// Holds the process ids that use the folder.
 const OWNERS: &str = "owners";
 
-/// It is removed when this is dropped.
+/// They are removed when this is dropped.
 #[derive(Debug)]
 pub struct RunDir {
-    dir: TempDir,
+    sockets: TempDir,
+    images: TempDir,
 }
 
 impl RunDir {
-    /// A fresh folder; what killed sessions left is removed.
+    /// Fresh folders, that for images in `target_dir`; what killed sessions left is removed.
     ///
     /// # Errors
-    /// If there is no place for it.
-    pub fn new() -> Result<RunDir, String> {
+    /// If there is no place for them.
+    pub fn new(target_dir: &Path) -> Result<RunDir, String> {
         let base =
             base().ok_or("there is no usable folder for sockets: set XDG_RUNTIME_DIR or TMPDIR")?;
-        sweep(&base);
-        let dir = tempfile::Builder::new()
-            .prefix(PREFIX)
-            .permissions(fs::Permissions::from_mode(0o700))
-            .tempdir_in(&base)
-            .map_err(|error| format!("no folder in {}: {error}", base.display()))?;
-        if !is_private(dir.path()) {
-            return Err(format!("{} is not private", dir.path().display()));
-        }
-        fs::DirBuilder::new()
-            .mode(0o700)
-            .create(dir.path().join("images"))
-            .map_err(|error| format!("no folder for images: {error}"))?;
-        let run_dir = RunDir { dir };
+        let images = target_dir.join("images");
+        fs::create_dir_all(&images).map_err(|error| format!("{}: {error}", images.display()))?;
+        let run_dir = RunDir {
+            sockets: fresh(&base)?,
+            images: fresh(&images)?,
+        };
         run_dir.set_program(None)?;
         Ok(run_dir)
     }
 
-    /// The program uses the folder, too: backtraces read the images' files, even when we are gone.
+    /// The program uses the folders, too: backtraces read the images' files, even when we are gone.
     ///
     /// # Errors
     /// If that cannot be written.
     pub fn set_program(&self, pid: Option<u32>) -> Result<(), String> {
         let pid = pid.map(|it| it.to_string()).unwrap_or_default();
         let text = format!("{}\n{pid}\n", std::process::id());
-        fs::write(self.dir.path().join(OWNERS), text).map_err(|error| error.to_string())
+        for folder in [&self.sockets, &self.images] {
+            fs::write(folder.path().join(OWNERS), &text).map_err(|error| error.to_string())?;
+        }
+        Ok(())
     }
 
     /// Where the run-time in the program connects.
     pub fn agent_socket(&self) -> PathBuf {
-        self.dir.path().join("agent.sock")
+        self.sockets.path().join("agent.sock")
     }
 
     /// Where `status` and `swap` connect.
     pub fn control_socket(&self) -> PathBuf {
-        self.dir.path().join("control.sock")
+        self.sockets.path().join("control.sock")
     }
 
     /// Where the images' files belong.
     pub fn images(&self) -> PathBuf {
-        self.dir.path().join("images")
+        self.images.path().to_owned()
+    }
+}
+
+/// A fresh folder in `base`, after those of dead sessions were removed from it.
+///
+/// # Errors
+/// If it cannot be made, or is not private.
+pub fn fresh(base: &Path) -> Result<TempDir, String> {
+    sweep(base);
+    let dir = tempfile::Builder::new()
+        .prefix(PREFIX)
+        .permissions(fs::Permissions::from_mode(0o700))
+        .tempdir_in(base)
+        .map_err(|error| format!("no folder in {}: {error}", base.display()))?;
+    if is_private(dir.path()) {
+        Ok(dir)
+    } else {
+        Err(format!("{} is not private", dir.path().display()))
     }
 }
 
@@ -117,16 +132,21 @@ fn sweep(base: &Path) {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::DirBuilderExt;
+
     use super::*;
 
     #[test]
     fn the_folder_is_private_and_goes_with_the_session() {
-        let dir = RunDir::new().unwrap();
-        let path = dir.images().parent().unwrap().to_owned();
+        let target = tempfile::tempdir().unwrap();
+        let dir = RunDir::new(target.path()).unwrap();
+        let path = dir.agent_socket().parent().unwrap().to_owned();
         assert!(is_private(&path) && is_private(&dir.images()));
+        assert!(dir.images().starts_with(target.path()));
         assert!(dir.agent_socket().as_os_str().len() < 108);
+        let images = dir.images();
         drop(dir);
-        assert!(!path.exists());
+        assert!(!path.exists() && !images.exists());
     }
 
     #[test]

@@ -206,7 +206,7 @@ impl<P> Thread<P> {
                 "some files are not watched ({error}); `cargo liveswap doctor` says what to do"
             );
             // A receiver that is gone means that the session ends.
-            let _ = self.events.send(Event::WatchProblem(problem));
+            let _ = self.events.send(Event::Problem(problem));
         }
     }
 }

@@ -56,15 +56,16 @@ fn show(folder: &Path, command: &Path) -> Result<()> {
 
 /// The lines that are new or gone; what stands around them is the same.
 fn show_difference(old: &str, new: &str) {
-    let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
-    for line in old.iter().filter(|line| !new.contains(line)) {
-        println!("   - {}", line.trim_start());
-    }
-    for line in new
-        .iter()
-        .filter(|line| !old.contains(line) && !line.is_empty())
-    {
-        println!("   + {}", line.trim_end());
+    for (sign, lines, others) in [('-', old, new), ('+', new, old)] {
+        let lines: Vec<&str> = lines
+            .lines()
+            .filter(|line| !line.trim().is_empty() && others.lines().all(|other| other != *line))
+            .collect();
+        let indent = |line: &&str| line.len() - line.trim_start().len();
+        let margin = lines.iter().map(indent).min().unwrap_or_default();
+        for line in lines {
+            println!("   {sign} {}", &line[margin..]);
+        }
     }
 }
 

@@ -6,8 +6,11 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::mpsc::{Receiver, channel};
 
+use crate::model::BuildError;
 use crate::model::Diagnostic;
-use crate::session::parts::ModuleReport;
+use crate::session::parts::{Done, ModuleReport, Outcome};
+use liveswap_protocol::VERSION;
+use liveswap_protocol::message::FromAgent;
 
 struct Bench {
     machine: Machine<u32>,
