@@ -61,17 +61,11 @@ pub struct CrateObjects {
 pub struct Linked {
     /// The executable.
     pub exe: PathBuf,
-    /// The folder with the manifest and the private copies.
-    pub link_dir: PathBuf,
     /// The reloadable crates in it.
     pub crates: Vec<LinkedCrate>,
     /// Other rlibs of the link line, std included, in order; then those of crates that are declared as
     /// dependencies and not used yet.
     pub archives: Vec<PathBuf>,
-    /// Other objects.
-    pub objects: Vec<PathBuf>,
-    /// Native libraries on the link line, in order: `-l…`, or paths.
-    pub libraries: Vec<String>,
     /// Symbols that nothing defines, used by code that cannot be reached; stubs take their place.
     pub missing: Vec<String>,
     /// Why the program cannot be changed while it runs, if so. Then there are no crates.
@@ -134,8 +128,6 @@ pub enum BuildError {
 pub struct Compiled {
     /// What each crate consists of now.
     pub crates: Vec<CrateObjects>,
-    /// How long all of it took.
-    pub elapsed: Duration,
     /// Crate and duration of each run of rustc.
     pub rustc_runs: Vec<(String, Duration)>,
     /// Archives of dependencies that the program did not have before.

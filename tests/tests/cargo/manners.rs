@@ -100,7 +100,8 @@ fn a_killed_program_ends_the_command_with_its_status() {
 fn ctrl_c_ends_program_and_command() {
     let (_project, mut live) = swapped_once();
     live.signal_all(libc::SIGINT);
-    live.event_named("crashed");
+    let exited = live.event_named("exited");
+    assert_eq!(exited.number("code"), i64::from(128 + libc::SIGINT));
     let exit = live.wait();
     assert_eq!(exit.code(), Some(128 + libc::SIGINT), "{exit:?}");
 }
@@ -111,7 +112,8 @@ fn a_terminated_command_ends_the_program() {
     let program = live.pid();
     live.signal(live.command_pid(), libc::SIGTERM);
     // Not before: the end of its input would end the program as well.
-    live.event_named("crashed");
+    let exited = live.event_named("exited");
+    assert_eq!(exited.number("code"), i64::from(128 + libc::SIGTERM));
     let exit = live.wait();
     assert_eq!(exit.code(), Some(128 + libc::SIGTERM), "{exit:?}");
     assert!(!Path::new(&format!("/proc/{program}")).exists());
@@ -203,16 +205,16 @@ fn build_scripts_proc_macros_and_shared_libraries_are_linked_as_always() {
         live.reason_naming("derive");
     }
     project.edit("derive/src/lib.rs", "/*derived*/ 2", "/*derived*/ 1");
-    live.outcome_or_pending();
+    live.outcome();
     // C code is the linker's business: it is said that it waits.
     project.edit("native.c", "42", "43");
-    live.held_back("build");
+    live.held_back("native");
     assert_eq!(
         live.ask("all"),
         "derived 1 of Thing, 42 from C, logic 2, made 1"
     );
     project.edit("native.c", "43", "42");
-    live.outcome_or_pending();
+    live.outcome();
     project.edit("src/main.rs", "{}, {} from C", "{}: {} from C");
     live.at_last_swapped();
     assert_eq!(

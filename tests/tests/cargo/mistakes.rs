@@ -218,19 +218,19 @@ fn a_changed_profile_feature_set_or_build_script_waits_for_a_restart() {
     live.held_back("opt-level");
     assert_eq!(live.ask("a"), "a 1 two 5 1");
     project.save("Cargo.toml", &manifest);
-    live.outcome_or_pending();
+    live.outcome();
     let featured = manifest.replace("more = []", "more = []\ndefault = [\"more\"]");
     project.save("Cargo.toml", &featured);
     live.held_back("more");
     project.save("Cargo.toml", &manifest);
-    live.outcome_or_pending();
+    live.outcome();
     project.edit("build.rs", "MADE=1", "MADE=2");
     live.swapped_or_held_back();
     if live.ask("b") != "b 1 two 6 2" {
         live.reason_naming("build");
     }
     project.edit("build.rs", "MADE=2", "MADE=1");
-    live.outcome_or_pending();
+    live.outcome();
     // Ordinary edits go live again.
     project.edit(MAIN, "    1\n", "    2\n");
     live.swapped();

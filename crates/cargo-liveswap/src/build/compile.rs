@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -102,7 +102,6 @@ impl Build {
         mut seen: Reader,
         cancel: &CancelToken,
     ) -> Result<Compiled, BuildError> {
-        let begun = Instant::now();
         let started = SystemTime::now();
         let plan = plan::plan(states, &self.reach);
         let numbers: Vec<usize> = (0..self.units.len())
@@ -166,7 +165,7 @@ impl Build {
             return Err(failure);
         }
         self.take_in_unlinked(&numbers)?;
-        Ok(self.hand_out(begun.elapsed(), runs))
+        Ok(self.hand_out(runs))
     }
 
     /// Crates that the program did not use when it was linked are not in it: once something is
@@ -285,14 +284,9 @@ impl Build {
     }
 
     /// What the engine has not got yet.
-    pub(super) fn hand_out(
-        &mut self,
-        elapsed: Duration,
-        rustc_runs: Vec<(String, Duration)>,
-    ) -> Compiled {
+    pub(super) fn hand_out(&mut self, rustc_runs: Vec<(String, Duration)>) -> Compiled {
         Compiled {
             crates: self.units.iter_mut().filter_map(Unit::hand_out).collect(),
-            elapsed,
             rustc_runs,
             new_archives: Vec::new(),
             pending: Vec::new(),

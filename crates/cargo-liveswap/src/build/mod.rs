@@ -138,7 +138,7 @@ impl Build {
         self.take_over(&records, &program, &manifest)?;
         self.exe = ready.exe;
         self.inputs = manifest.inputs.clone();
-        let mut linked = linked(manifest, self.stage.link(&program));
+        let mut linked = linked(manifest);
         // Crates that are declared, but not used, are not linked. An edit may use them.
         for archive in self.graph.foreign_archives() {
             if !linked.archives.contains(&archive) {
@@ -292,13 +292,12 @@ impl Build {
 }
 
 /// What a session and an engine have to know of a linked program.
-fn linked(manifest: Manifest, link_dir: PathBuf) -> Linked {
+fn linked(manifest: Manifest) -> Linked {
     let paths = |texts: Vec<Text>| -> Vec<PathBuf> {
         texts.into_iter().map(|text| text.0.into()).collect()
     };
     Linked {
         exe: manifest.exe.0.into(),
-        link_dir,
         crates: manifest
             .crates
             .into_iter()
@@ -314,13 +313,6 @@ fn linked(manifest: Manifest, link_dir: PathBuf) -> Linked {
             })
             .collect(),
         archives: paths(manifest.inputs.archives),
-        objects: paths(manifest.inputs.objects),
-        libraries: manifest
-            .inputs
-            .libraries
-            .iter()
-            .map(|library| library.0.to_string_lossy().into_owned())
-            .collect(),
         missing: manifest.missing,
         obstacle: manifest.obstacle,
     }

@@ -4,7 +4,6 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use super::compile::read_objects;
 use super::difference;
@@ -25,7 +24,6 @@ impl Build {
     /// If there is nothing to load afterwards: [`BuildError::NeedsRestart`] if what cargo built is not
     /// what this process can become.
     pub fn rebuild(&mut self, cancel: &CancelToken) -> Result<Compiled, BuildError> {
-        let begun = Instant::now();
         // Until all went well, repeating commands of the last build could mix two builds.
         self.needs_cargo = true;
         let mut seen = Reader::default();
@@ -80,7 +78,7 @@ impl Build {
         self.forget_suspects(&mut seen);
         let _ = fs::remove_dir_all(&collect);
         self.needs_cargo = false;
-        let mut compiled = self.hand_out(begun.elapsed(), Vec::new());
+        let mut compiled = self.hand_out(Vec::new());
         compiled.new_archives = new_archives;
         Ok(compiled)
     }

@@ -6,7 +6,7 @@
 mod archives;
 mod debug_file;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use liveswap_object::layouts::{self, ChangeKind, Layouts};
@@ -46,8 +46,10 @@ impl Engine {
         let read = |path: &std::path::Path| {
             std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
         };
-        let executable = Executable::parse(&read(&linked.exe)?)
+        let mut executable = Executable::parse(&read(&linked.exe)?)
             .map_err(|error| format!("{}: {error}", linked.exe.display()))?;
+        // Stubs stand in for what the executable does not have.
+        executable.forget(&linked.missing);
         let mut engine = Engine {
             program: Program::new(executable),
             layouts: Layouts::default(),
@@ -117,8 +119,12 @@ impl Engine {
             _ => "LS0001",
         };
         let mut message = first.to_string();
-        if causes.len() > 1 {
-            message.push_str(&format!(" (and {} more)", causes.len() - 1));
+        let mut others: Vec<&str> = causes.iter().map(|change| &*change.type_name).collect();
+        others.retain(|name| *name != first.type_name);
+        others.sort_unstable();
+        others.dedup();
+        if !others.is_empty() {
+            message.push_str(&format!(" (also changed: `{}`)", others.join("`, `")));
         }
         Err(Refused { code, message })
     }
@@ -212,20 +218,54 @@ fn main_of(name: &str) -> String {
     format!("{}::main", name.replace('-', "_"))
 }
 
+/// What changes, by the crate that a function belongs to: instances of generic functions are compiled in
+/// the crates that use them. Those of the standard library come and go with others and are counted
+/// only where they are all there is.
 fn reports(planned: &patch::Planned) -> Vec<ModuleReport> {
-    planned
+    let crates: Vec<String> = planned
         .modules
         .iter()
-        .filter(|module| {
-            !(module.changed.is_empty() && module.added.is_empty() && module.removed.is_empty())
-        })
-        .map(|module| ModuleReport {
-            name: module.name.clone(),
-            changed: module.changed.len(),
-            added: module.added.len(),
-            removed: module.removed.len(),
-        })
+        .map(|module| module.name.replace('-', "_"))
+        .collect();
+    let mut own: BTreeMap<&str, ModuleReport> = BTreeMap::new();
+    let mut standard = own.clone();
+    for (module, krate) in planned.modules.iter().zip(&crates) {
+        let lists: [(_, fn(&mut ModuleReport) -> &mut usize); 3] = [
+            (&module.changed, |report| &mut report.changed),
+            (&module.added, |report| &mut report.added),
+            (&module.removed, |report| &mut report.removed),
+        ];
+        for (functions, count) in lists {
+            for function in functions {
+                let root = root(function);
+                let reports = if matches!(root, "std" | "core" | "alloc") {
+                    &mut standard
+                } else {
+                    &mut own
+                };
+                let name = crates.iter().find(|name| *name == root).unwrap_or(krate);
+                let report = reports.entry(name).or_insert_with(|| ModuleReport {
+                    name: name.clone(),
+                    changed: 0,
+                    added: 0,
+                    removed: 0,
+                });
+                *count(report) += 1;
+            }
+        }
+    }
+    if own.is_empty() { standard } else { own }
+        .into_values()
         .collect()
+}
+
+/// The crate that a function's name begins with: `a` of `a::b`, `<a::B as c::D>::e` and `<&[a::B]>::c`.
+fn root(function: &str) -> &str {
+    let start = function.trim_start_matches(|c: char| !c.is_alphanumeric() && c != '_');
+    let end = start
+        .find(|c: char| !c.is_alphanumeric() && c != '_')
+        .unwrap_or(start.len());
+    &start[..end]
 }
 
 struct Refused {

@@ -284,8 +284,15 @@ fn begun(paths: Vec<PathBuf>, noticed: SystemTime) -> Begun {
 }
 
 fn write(file: &DebugFile) -> std::io::Result<()> {
-    std::fs::write(&file.path, &file.bytes)?;
     let (path, bytes) = &file.for_debugger;
+    // A patch that was refused may have left files, and links that would lead what is written astray.
+    for old in file.links.iter().chain([&file.path, path]) {
+        match std::fs::remove_file(old) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    std::fs::write(&file.path, &file.bytes)?;
     std::fs::write(path, bytes)?;
     for link in &file.links {
         // Relative: the folder may be seen under another name.

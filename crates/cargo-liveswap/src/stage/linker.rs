@@ -251,12 +251,16 @@ impl Link {
         fs::write(&slots_file, slots(&prepared)?)
             .map_err(|error| format!("{}: {error}", slots_file.display()))?;
 
-        let mut args: Vec<OsString> = vec![
-            "-Wl,--no-as-needed".into(),
-            self.stage.agent().into(),
-            "-Wl,--as-needed".into(),
-            slots_file.into(),
-        ];
+        let mut args: Vec<OsString> = vec!["-Wl,--no-as-needed".into(), self.stage.agent().into()];
+        // An edit may be the first to need a sine. Everything else that std imports is in libraries
+        // that every program has anyway.
+        if pieces
+            .iter()
+            .any(|piece| matches!(piece, Piece::Argument(arg) if arg == "-lm"))
+        {
+            args.push("-lm".into());
+        }
+        args.extend(["-Wl,--as-needed".into(), slots_file.into()]);
         args.extend(pieces.into_iter().map(|piece| match piece {
             Piece::Argument(arg) => arg,
             Piece::Object(n) => prepared[n].rewritten.clone().into(),

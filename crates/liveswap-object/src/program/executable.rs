@@ -91,7 +91,11 @@ impl Executable {
                 };
             }
             if let Some(mut notes) = segment.notes(endian, bytes).map_err(bad)? {
-                while let Some(note) = notes.next().map_err(bad)? {
+                // mold puts notes of different alignments into one segment: what comes behind the
+                // build id may not be readable.
+                while build_id.is_empty()
+                    && let Some(note) = notes.next().map_err(bad)?
+                {
                     if note.n_type(endian) == elf::NT_GNU_BUILD_ID && note.name() == b"GNU" {
                         build_id = note.desc().to_vec();
                     }
@@ -159,6 +163,13 @@ impl Executable {
     /// A symbol by name. A global one is preferred to local ones.
     pub fn symbol(&self, name: &str) -> Option<ExecutableSymbol> {
         self.symbols.get(name).copied()
+    }
+
+    /// Forgets symbols that only stand in for something that is missing.
+    pub fn forget(&mut self, names: &[String]) {
+        for name in names {
+            self.symbols.remove(&**name);
+        }
     }
 
     /// Whether it takes this symbol from a shared library.

@@ -7,7 +7,7 @@ use crate::codes::Code;
 use crate::model::BuildError;
 use crate::session::batch::Batch;
 use crate::session::outcome::{self, Clock};
-use crate::session::parts::{Begun, Done, Outcome};
+use crate::session::parts::{Begun, Done, Job, Outcome, Planned};
 use crate::session::report::Report;
 
 impl<P> Machine<P> {
@@ -73,6 +73,9 @@ impl<P> Machine<P> {
                         self.refused = Some(report.clone());
                         vec![report]
                     }
+                    Outcome::Patch(planned) if planned.pending_only => {
+                        vec![self.leave_for_a_restart(planned)]
+                    }
                     Outcome::Patch(planned) => {
                         let clock = Clock::new(begun.as_ref(), compile, diff);
                         self.apply(planned, clock, Some(batch), now);
@@ -102,6 +105,14 @@ impl<P> Machine<P> {
         }
     }
 
+    /// Nothing of an edit would take effect: it waits, with what comes next, and is no generation.
+    fn leave_for_a_restart(&mut self, planned: Box<Planned<P>>) -> Report {
+        let report = outcome::pending(&planned.pending).unwrap_or(Report::Unchanged {});
+        self.refused = Some(report.clone());
+        self.job(Job::Abandon(planned.plan));
+        report
+    }
+
     /// What was left out is compiled: normally there is nothing to say.
     fn caught_up(&mut self, done: Done<P>) {
         let report = match done {
@@ -117,6 +128,10 @@ impl<P> Machine<P> {
                 self.refused = Some(Report::Refused { code, message });
                 self.refused.clone()
             }
+            Done::Planned {
+                outcome: Outcome::Patch(planned),
+                ..
+            } if planned.pending_only => Some(self.leave_for_a_restart(planned)),
             Done::Planned {
                 outcome: Outcome::Patch(planned),
                 compile,

@@ -83,7 +83,7 @@ impl<P> Machine<P> {
         self.job(Job::Commit(planned.plan));
         let mut reports = Vec::new();
         // What was left out of an earlier compilation belongs to that one's report.
-        let silent = planned.pending_only || (batch.is_none() && functions == 0);
+        let silent = batch.is_none() && functions == 0;
         if !silent {
             let (modules, bytes) = (planned.modules, planned.bytes);
             reports.push(Report::Swapped {
