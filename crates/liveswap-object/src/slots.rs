@@ -402,8 +402,11 @@ mod tests {
             .collect()
     }
 
-    /// Code of the slots section and its relocations: (offset, kind, symbol, addend).
-    fn code(machine: elf::Machine) -> (Vec<u8>, Vec<(u64, u32, String, i64)>) {
+    /// Offset, kind, symbol, addend.
+    type Field = (u64, u32, String, i64);
+
+    /// Code of the slots section and its relocations.
+    fn code(machine: elf::Machine) -> (Vec<u8>, Vec<Field>) {
         let bytes = super::object(machine, &names()).unwrap();
         let object = Elf::parse(&bytes).unwrap();
         let section = object

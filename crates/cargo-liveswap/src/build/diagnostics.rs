@@ -2,7 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
 use serde::Deserialize;
 
@@ -117,7 +117,7 @@ impl Colours {
             plain = without_colours(rendered);
             &plain
         };
-        let _ = io::stderr().lock().write_all(text.as_bytes());
+        crate::log::stderr_text(text);
     }
 }
 

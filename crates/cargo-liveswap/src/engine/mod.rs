@@ -230,12 +230,8 @@ fn reports(planned: &patch::Planned) -> Vec<ModuleReport> {
     let mut own: BTreeMap<&str, ModuleReport> = BTreeMap::new();
     let mut standard = own.clone();
     for (module, krate) in planned.modules.iter().zip(&crates) {
-        let lists: [(_, fn(&mut ModuleReport) -> &mut usize); 3] = [
-            (&module.changed, |report| &mut report.changed),
-            (&module.added, |report| &mut report.added),
-            (&module.removed, |report| &mut report.removed),
-        ];
-        for (functions, count) in lists {
+        let lists = [&module.changed, &module.added, &module.removed];
+        for (list, functions) in lists.into_iter().enumerate() {
             for function in functions {
                 let root = root(function);
                 let reports = if matches!(root, "std" | "core" | "alloc") {
@@ -250,7 +246,12 @@ fn reports(planned: &patch::Planned) -> Vec<ModuleReport> {
                     added: 0,
                     removed: 0,
                 });
-                *count(report) += 1;
+                let count = match list {
+                    0 => &mut report.changed,
+                    1 => &mut report.added,
+                    _ => &mut report.removed,
+                };
+                *count += 1;
             }
         }
     }

@@ -97,7 +97,7 @@ pub(crate) fn lay_out(builder: &mut Builder<'_, '_>, room: &Room) -> Result<Laid
     while data.len() > computed && data.last() == Some(&0) {
         data.pop();
     }
-    let image = (total > 0).then(|| Image {
+    let image = (total > 0).then_some(Image {
         first_slice,
         code,
         data,

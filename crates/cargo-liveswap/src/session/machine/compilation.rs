@@ -74,7 +74,7 @@ impl<P> Machine<P> {
                         vec![report]
                     }
                     Outcome::Patch(planned) if planned.pending_only => {
-                        vec![self.leave_for_a_restart(planned)]
+                        vec![self.leave_for_a_restart(*planned)]
                     }
                     Outcome::Patch(planned) => {
                         let clock = Clock::new(begun.as_ref(), compile, diff);
@@ -106,7 +106,7 @@ impl<P> Machine<P> {
     }
 
     /// Nothing of an edit would take effect: it waits, with what comes next, and is no generation.
-    fn leave_for_a_restart(&mut self, planned: Box<Planned<P>>) -> Report {
+    fn leave_for_a_restart(&mut self, planned: Planned<P>) -> Report {
         let report = outcome::pending(&planned.pending).unwrap_or(Report::Unchanged {});
         self.refused = Some(report.clone());
         self.job(Job::Abandon(planned.plan));
@@ -131,7 +131,7 @@ impl<P> Machine<P> {
             Done::Planned {
                 outcome: Outcome::Patch(planned),
                 ..
-            } if planned.pending_only => Some(self.leave_for_a_restart(planned)),
+            } if planned.pending_only => Some(self.leave_for_a_restart(*planned)),
             Done::Planned {
                 outcome: Outcome::Patch(planned),
                 compile,
