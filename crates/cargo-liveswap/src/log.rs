@@ -36,8 +36,11 @@ pub fn stderr_line(line: &str) {
 /// terminal returns to the first column at a line's end.
 pub fn stderr_text(text: &str) {
     let mut stderr = std::io::stderr().lock();
-    let raw = rustix::termios::tcgetattr(&stderr)
-        .is_ok_and(|modes| !modes.output_modes.contains(rustix::termios::OutputModes::OPOST));
+    let raw = rustix::termios::tcgetattr(&stderr).is_ok_and(|modes| {
+        !modes
+            .output_modes
+            .contains(rustix::termios::OutputModes::OPOST)
+    });
     let _ = if raw {
         stderr.write_all(text.replace('\n', "\r\n").as_bytes())
     } else {

@@ -212,6 +212,13 @@ impl<'a> Elf<'a> {
             if index.0 == 0 {
                 continue;
             }
+            if symbol.st_shndx(endian) == elf::SHN_COMMON {
+                // It is in no section, and its value is no address.
+                return Err(Error::Unsupported {
+                    what: "a common symbol".into(),
+                    section: "COMMON".into(),
+                });
+            }
             let name = symbols_table.symbol_name(endian, symbol).map_err(bad)?;
             let section = symbols_table
                 .symbol_section(endian, symbol, index)

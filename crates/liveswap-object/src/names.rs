@@ -38,10 +38,36 @@ fn is_anonymous_global(name: &str) -> bool {
     name.starts_with("anon.") || name.starts_with("alloc_") || name.starts_with(".L")
 }
 
+/// The static that a symbol is part of. An optimiser makes several statics of one that only its object sees, with a dot
+/// and a number behind the name.
+pub fn whole_static(name: &str) -> &str {
+    let end = if name.starts_with("_R") {
+        name.find('.')
+    } else if name.starts_with("_ZN") {
+        // The last part is the hash: `17h`, 16 digits, `E`.
+        name.rfind("17h").map(|at| at + 20)
+    } else {
+        None
+    };
+    end.and_then(|end| name.get(..end)).unwrap_or(name)
+}
+
 /// Whether a function keeps its address: it is part of how the program starts or allocates, and the
 /// compiler, not the user, wrote it.
 pub fn is_part_of_the_compiler(name: &str) -> bool {
     name == "main" || name.contains("7___rustc") || name.starts_with("__rust_")
+}
+
+/// A legacy mangled name without its hash; `None` for other names and for closures, which are told apart by
+/// little else.
+///
+/// The hash covers the signature with its lifetimes, and rustc numbers unnamed ones through the body:
+/// a closure with a reference for a parameter gives the function around it another hash.
+pub fn without_hash(name: &str) -> Option<&str> {
+    let path = name.strip_suffix('E')?;
+    let (path, hash) = path.split_at_checked(path.len().checked_sub(19)?)?;
+    let is_hash = hash.starts_with("17h") && hash.bytes().skip(3).all(|b| b.is_ascii_hexdigit());
+    (path.starts_with("_ZN") && is_hash && !path.contains("$u7b$$u7b$")).then_some(path)
 }
 
 /// A symbol's name for people: demangled, without the hash.
@@ -58,6 +84,40 @@ mod tests {
         let name = "_ZN5logic4step17he848119b6bc77bb5E";
         assert_eq!(for_people(name), "logic::step");
         assert_eq!(for_people(&body(name)), "logic::step.actual");
+    }
+
+    #[test]
+    fn only_legacy_names_of_items_have_a_hash_to_leave_out() {
+        let name = "_ZN5logic4step17he848119b6bc77bb5E";
+        assert_eq!(without_hash(name), Some("_ZN5logic4step"));
+        for name in [
+            "_ZN5logic4step17hxx48119b6bc77bb5E",
+            "_ZN5logic4step28_$u7b$$u7b$closure$u7d$$u7d$17h6c1ae81807e44783E",
+            "_RNvCs1_5logic4step",
+            "step",
+            "E",
+            "",
+        ] {
+            assert_eq!(without_hash(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn parts_of_statics_are_recognised() {
+        for (name, whole) in [
+            (
+                "_ZN1a4PAIR17heaffc8501dd7b9daE.1",
+                "_ZN1a4PAIR17heaffc8501dd7b9daE",
+            ),
+            (
+                "_ZN1a4PAIR17heaffc8501dd7b9daE",
+                "_ZN1a4PAIR17heaffc8501dd7b9daE",
+            ),
+            ("_RNvCsbX_1a4PAIR.0.b", "_RNvCsbX_1a4PAIR"),
+            ("PAIR.0", "PAIR.0"),
+        ] {
+            assert_eq!(whole_static(name), whole);
+        }
     }
 
     #[test]

@@ -143,7 +143,13 @@ pub fn function_use(machine: elf::Machine, section: &SectionData<'_>, rela: &Rel
                 FunctionUse::Address
             }
         }
-        Meaning::AddressWord if rela.addend == -4 => FunctionUse::Address,
+        Meaning::AddressWord if rela.addend == -4 => {
+            if section.is_code() && is_branch_through_word(section.data, rela.offset) {
+                FunctionUse::Call
+            } else {
+                FunctionUse::Address
+            }
+        }
         Meaning::Address64 if rela.addend == 0 => FunctionUse::Address,
         Meaning::Address32 | Meaning::Address32Signed if section.is_code() && rela.addend == 0 => {
             FunctionUse::Address
@@ -164,14 +170,23 @@ fn call_addend(machine: elf::Machine) -> i64 {
     if machine == elf::EM_X86_64 { -4 } else { 0 }
 }
 
+/// The byte of `code` that stands `n` before `field`.
+fn before(code: &[u8], field: u64, n: u64) -> Option<u8> {
+    let at = usize::try_from(field.checked_sub(n)?).ok()?;
+    code.get(at).copied()
+}
+
 /// Whether the 4 bytes at `field` are the operand of `call`, `jmp` or a conditional jump (x86-64).
 fn is_branch(code: &[u8], field: u64) -> bool {
-    let Ok(field) = usize::try_from(field) else {
-        return false;
-    };
-    let before = |n: usize| field.checked_sub(n).and_then(|at| code.get(at)).copied();
-    matches!(before(1), Some(0xe8 | 0xe9))
-        || (before(2) == Some(0x0f) && matches!(before(1), Some(0x80..=0x8f)))
+    matches!(before(code, field, 1), Some(0xe8 | 0xe9))
+        || (before(code, field, 2) == Some(0x0f)
+            && matches!(before(code, field, 1), Some(0x80..=0x8f)))
+}
+
+/// Whether the 4 bytes at `field` are the operand of `call *word(%rip)` or `jmp *word(%rip)`: how
+/// libraries call even their own public functions.
+fn is_branch_through_word(code: &[u8], field: u64) -> bool {
+    before(code, field, 2) == Some(0xff) && matches!(before(code, field, 1), Some(0x15 | 0x25))
 }
 
 #[cfg(test)]
@@ -212,9 +227,10 @@ mod tests {
         let code = section(
             ".text.f",
             elf::SHF_ALLOC | elf::SHF_EXECINSTR,
-            // call; lea rax,[rip+..]; je
+            // call; lea rax,[rip+..]; je; call [rip+..]; mov rax,[rip+..]
             &[
-                0xe8, 0, 0, 0, 0, 0x48, 0x8d, 5, 0, 0, 0, 0, 0x0f, 0x84, 0, 0, 0, 0,
+                0xe8, 0, 0, 0, 0, 0x48, 0x8d, 5, 0, 0, 0, 0, 0x0f, 0x84, 0, 0, 0, 0, 0xff, 0x15, 0,
+                0, 0, 0, 0x48, 0x8b, 5, 0, 0, 0, 0,
             ],
         );
         let table = section(".rodata.f", elf::SHF_ALLOC, &[0; 16]);
@@ -228,6 +244,16 @@ mod tests {
             (&code, rela(8, elf::R_X86_64_PC32, -4), FunctionUse::Address),
             (&code, rela(14, elf::R_X86_64_PC32, -4), FunctionUse::Call),
             (&code, rela(8, elf::R_X86_64_PC32, 12), FunctionUse::Inside),
+            (
+                &code,
+                rela(20, elf::R_X86_64_GOTPCREL, -4),
+                FunctionUse::Call,
+            ),
+            (
+                &code,
+                rela(27, elf::R_X86_64_GOTPCREL, -4),
+                FunctionUse::Address,
+            ),
             (&table, rela(0, elf::R_X86_64_PC32, 7), FunctionUse::Inside),
             (&table, rela(4, elf::R_X86_64_PC32, 0), FunctionUse::Inside),
             (&vtable, rela(0, elf::R_X86_64_64, 0), FunctionUse::Address),

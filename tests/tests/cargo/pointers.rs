@@ -61,3 +61,60 @@ fn pointers_taken_before_an_edit_run_the_new_code() {
 fn pointers_taken_before_an_edit_run_the_new_code_in_optimised_builds() {
     run_new_code("3", 6);
 }
+
+/// rustc's older symbol names have a hash of the signature, which counts the unnamed lifetimes of the
+/// body as well: a closure with a reference for a parameter gives the function around it another name.
+#[test]
+fn functions_whose_symbols_change_with_their_bodies_stay_the_same_functions() {
+    let project = LiveProject::with_main(
+        r#"
+struct Words(u64);
+
+impl Words {
+    fn method(&self, line: &str) -> String {
+        // method
+        format!("{line} {} 1", self.0)
+    }
+}
+
+fn work(line: &str) -> String {
+    // work
+    format!("{line} 1")
+}
+
+fn main() {
+    let pointer: fn(&str) -> String = work;
+    let words = Words(5);
+    println!("ready");
+    for line in std::io::stdin().lines() {
+        let line = line.unwrap();
+        if line == "quit" {
+            return;
+        }
+        println!("{} {} {}", work(&line), pointer(&line), words.method(&line));
+    }
+}
+"#,
+    );
+    let main = "src/main.rs";
+    let mut live = project.run();
+    assert_eq!(live.line(), "ready");
+    assert_eq!(live.ask("a"), "a 1 a 1 a 5 1");
+    let text = project
+        .read(main)
+        .replace(
+            "// work",
+            "let line = [line].iter().map(|word: &&str| word.len()).sum::<usize>();",
+        )
+        .replace(
+            "// method",
+            "let line: &dyn Fn(&str) -> usize = &|word| word.len(); let line = line(\"four\");",
+        );
+    project.save(main, &text);
+    live.swapped();
+    assert_eq!(live.ask("a"), "1 1 1 1 4 5 1");
+    project.edit(main, "{line} 1\")\n}", "{line} 2\")\n}");
+    live.swapped();
+    assert_eq!(live.ask("b"), "1 2 1 2 4 5 1");
+    live.quit();
+}

@@ -116,8 +116,9 @@ fn an_address_in_new_code_is_found_in_its_file() {
     let images = PathBuf::from(start_environment(&live, "LIVESWAP_IMAGES"));
     let found: Vec<String> = fs::read_dir(&images)
         .expect("a folder of images")
-        .map(|entry| {
-            let image = entry.expect("an image").path();
+        .map(|entry| entry.expect("an image").path())
+        .filter(|image| image.extension().is_some())
+        .map(|image| {
             let image = image.to_str().expect("a plain path");
             project.tool("addr2line", &["-f", "-C", "-e", image, &address])
         })

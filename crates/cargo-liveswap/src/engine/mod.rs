@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use liveswap_object::layouts::{self, ChangeKind, Layouts};
-use liveswap_object::patch::{self, NewObject, NewUnit, Refusal, Room};
+use liveswap_object::names;
+use liveswap_object::patch::{self, NewObject, NewUnit, Refusal, Renamed, Room};
 use liveswap_object::program::Program;
 use liveswap_object::program::executable::Executable;
 use liveswap_protocol::message::Hello;
@@ -106,8 +107,9 @@ impl Engine {
             new.merge(&layouts);
         }
         let mut changes = layouts::compare(&self.layouts, &new);
-        changes.extend(layouts::compare_statics(&self.layouts, &new));
-        changes.extend(layouts::compare_signatures(&self.layouts, &new));
+        let typeless = named_without_types(&new);
+        changes.extend(layouts::compare_statics(&self.layouts, &typeless));
+        changes.extend(layouts::compare_signatures(&self.layouts, &typeless));
         let causes: Vec<_> = changes.iter().filter(|change| change.cause).collect();
         let Some(first) = causes.first().copied().or(changes.first()) else {
             return Ok(new);
@@ -139,11 +141,15 @@ impl Engine {
         // Both read all new objects, and neither needs the other.
         let (layouts, planned) = std::thread::scope(|scope| {
             let layouts = scope.spawn(|| self.check_layouts(&units));
-            let planned = patch::plan(&self.program, &units, &self.archives, &room);
+            let planned = self.make(&units, &Renamed::new(), &room);
             (layouts.join(), planned)
         });
         let layouts = layouts.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        let planned = planned?;
+        let mut planned = planned?;
+        let renamed = self.renamed(&planned, &layouts);
+        if !renamed.is_empty() {
+            planned = self.make(&units, &renamed, &room)?;
+        }
         let mut pending = compiled.pending;
         pending.extend(planned.initialisers.iter().map(|name| {
             format!(
@@ -197,6 +203,44 @@ impl Engine {
         })))
     }
 
+    fn make(
+        &self,
+        units: &[NewUnit],
+        renamed: &Renamed,
+        room: &Room,
+    ) -> Result<patch::Planned, Refusal> {
+        patch::plan(&self.program, units, renamed, &self.archives, room)
+    }
+
+    /// Functions that came under one symbol and went under another, and are the same by path, generic
+    /// arguments and signature.
+    fn renamed(&self, planned: &patch::Planned, new: &Layouts) -> Renamed {
+        let mut went: HashMap<(&str, &str), Vec<&Arc<str>>> = HashMap::new();
+        for name in &planned.went {
+            if let Some(path) = names::without_hash(name)
+                && let Some(signature) = self.layouts.signatures.get(&**name)
+            {
+                went.entry((path, signature)).or_default().push(name);
+            }
+        }
+        let mut came: HashMap<(&str, &str), Vec<&Arc<str>>> = HashMap::new();
+        for name in &planned.came {
+            if let Some(path) = names::without_hash(name)
+                && let Some(signature) = new.signatures.get(&**name)
+            {
+                came.entry((path, signature)).or_default().push(name);
+            }
+        }
+        came.into_iter()
+            .filter_map(
+                |(key, news)| match (&*news, went.get(&key).map(Vec::as_slice)) {
+                    ([new], Some([old])) => Some((Arc::clone(new), Arc::clone(old))),
+                    _ => None,
+                },
+            )
+            .collect()
+    }
+
     /// The `main` functions that a plan changes.
     fn mains(&self, planned: &patch::Planned) -> Vec<String> {
         planned
@@ -212,6 +256,21 @@ impl Engine {
             })
             .collect()
     }
+}
+
+/// The types of functions and statics whose names do not tell them: legacy mangling puts a hash of the type
+/// into the name.
+fn named_without_types(layouts: &Layouts) -> Layouts {
+    let typeless = |all: &HashMap<String, String>| -> HashMap<String, String> {
+        all.iter()
+            .filter(|(name, _)| !name.starts_with("_ZN"))
+            .map(|(name, text)| (name.clone(), text.clone()))
+            .collect()
+    };
+    let mut found = Layouts::default();
+    found.signatures = typeless(&layouts.signatures);
+    found.statics = typeless(&layouts.statics);
+    found
 }
 
 fn main_of(name: &str) -> String {

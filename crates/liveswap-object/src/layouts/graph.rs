@@ -60,6 +60,8 @@ pub(super) struct RawVariant<'a> {
 pub(super) struct RawFunction<'a> {
     pub place: usize,
     pub linkage: &'a str,
+    /// With the arguments of a generic function: `new<u32>`.
+    pub name: &'a str,
     /// Type of its result.
     pub target: usize,
     /// The entry that says the rest.
@@ -256,8 +258,15 @@ impl<'g, 'a> Names<'g, 'a> {
     }
 
     /// A function's parameters and result as they are written in a type.
-    pub(super) fn signature(&mut self, parameters: &[RawMember<'a>], result: usize) -> String {
-        let mut text = String::from("fn(");
+    /// `fn<u32>(…) -> …` for an instance of a generic function.
+    pub(super) fn signature(
+        &mut self,
+        name: &str,
+        parameters: &[RawMember<'a>],
+        result: usize,
+    ) -> String {
+        let arguments = name.find('<').map_or("", |start| &name[start..]);
+        let mut text = format!("fn{arguments}(");
         for (n, parameter) in parameters.iter().enumerate() {
             if n > 0 {
                 text.push_str(", ");

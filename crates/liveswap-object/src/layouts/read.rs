@@ -166,7 +166,7 @@ fn functions<'a>(graph: &Graph<'a>, names: &mut Names<'_, 'a>, layouts: &mut Lay
         }
         // A definition may leave parts of what it is to an entry that it shares with inlined copies, and
         // that one to a declaration inside of a type.
-        let (mut linkage, mut result) = (raw.linkage, raw.target);
+        let (mut linkage, mut name, mut result) = (raw.linkage, raw.name, raw.target);
         let mut parameters = graph.parameters_of(number);
         let mut origin = raw.origin;
         for _ in 0..4 {
@@ -176,6 +176,9 @@ fn functions<'a>(graph: &Graph<'a>, names: &mut Names<'_, 'a>, layouts: &mut Lay
             let more = &graph.functions[next];
             if linkage.is_empty() {
                 linkage = more.linkage;
+            }
+            if name.is_empty() {
+                name = more.name;
             }
             if result == NONE {
                 result = more.target;
@@ -187,7 +190,7 @@ fn functions<'a>(graph: &Graph<'a>, names: &mut Names<'_, 'a>, layouts: &mut Lay
             origin = more.origin;
         }
         if !linkage.is_empty() {
-            let signature = names.signature(parameters, result);
+            let signature = names.signature(name, parameters, result);
             layouts.signatures.insert(linkage.to_owned(), signature);
         }
     }

@@ -310,6 +310,7 @@ impl<'s> Walk<'s, '_> {
                 graph.functions.push(RawFunction {
                     place,
                     linkage: entry.linkage,
+                    name: entry.name,
                     target: entry.target,
                     origin: entry.origin,
                     has_code: entry.has_code,

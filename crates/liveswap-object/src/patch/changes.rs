@@ -7,11 +7,11 @@ use crate::Error;
 use crate::elf::{Elf, Section};
 use crate::functions::Functions;
 use crate::names;
-use crate::patch::{ModuleChange, NewUnit};
+use crate::patch::flips::decide_slots;
+use crate::patch::{ModuleChange, NewUnit, Renamed};
 use crate::program::index::{FunctionDefinition, ObjectIndex};
 use crate::program::target::Statics;
 use crate::program::{FunctionKey, LiveFunction, Program, Slot, Slots};
-use crate::reference::{FunctionUse, function_use};
 
 /// Why the next generation cannot be made of these objects.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -128,20 +128,37 @@ pub(crate) struct Changes {
     pub gone: Vec<FunctionKey>,
     /// Keys under which what is live is no longer known: it has another one now.
     pub moved: Vec<FunctionKey>,
+    pub renamed: Renamed,
     pub modules: Vec<ModuleChange>,
 }
 
+impl Changes {
+    /// Whether new objects define a global function of this name.
+    pub fn by_name(&self, name: &str) -> bool {
+        self.by_key.contains_key(&FunctionKey {
+            name: name.into(),
+            cgu: None,
+        })
+    }
+}
+
 /// Compares the functions of new objects with those that are live.
-pub(crate) fn find(program: &Program, units: &[NewUnit], sources: &[Source<'_>]) -> Changes {
+pub(crate) fn find(
+    program: &Program,
+    units: &[NewUnit],
+    sources: &[Source<'_>],
+    renamed: &Renamed,
+) -> Changes {
     let mut changes = Changes {
         functions: Vec::new(),
         by_key: HashMap::new(),
         gone: Vec::new(),
         moved: Vec::new(),
+        renamed: renamed.clone(),
         modules: Vec::new(),
     };
     for (number, unit) in units.iter().enumerate() {
-        one_unit(program, unit, number, sources, &mut changes);
+        one_unit(program, unit, number, sources, renamed, &mut changes);
     }
     for (n, change) in changes.functions.iter().enumerate() {
         changes.by_key.insert(change.key.clone(), n);
@@ -188,6 +205,7 @@ fn one_unit(
     unit: &NewUnit,
     number: usize,
     sources: &[Source<'_>],
+    renamed: &Renamed,
     changes: &mut Changes,
 ) {
     let outgoing = outgoing(program, unit);
@@ -212,7 +230,14 @@ fn one_unit(
         let begin = changes.functions.len();
         for (number, definition) in source.index.functions.iter().enumerate() {
             let key = key_of(definition, cgu);
-            let (live, moved) = counterpart(program, &key, source.optimised, &outgoing, &keys_now);
+            let (live, moved) = counterpart(
+                program,
+                &key,
+                source.optimised,
+                &outgoing,
+                &keys_now,
+                renamed,
+            );
             changes.moved.extend(moved);
             let fate = match &live {
                 None => Fate::New,
@@ -248,7 +273,7 @@ fn one_unit(
     for (cgu, definition) in &outgoing.definitions {
         let key = key_of(definition, cgu);
         if !keys_now.contains(&key) && !still_defined(program, unit, &outgoing, &key) {
-            if !names_now.contains(&definition.name) {
+            if !names_now.contains(&definition.name) && !changes.moved.contains(&key) {
                 module.removed.push(names::for_people(&definition.name));
             }
             changes.gone.push(key);
@@ -284,14 +309,19 @@ fn counterpart(
     optimised: bool,
     outgoing: &Outgoing<'_>,
     keys_now: &HashSet<FunctionKey>,
+    renamed: &Renamed,
 ) -> (Option<LiveFunction>, Option<FunctionKey>) {
-    if let Some(live) = program.functions.get(key) {
+    let known = renamed.get(&key.name);
+    if known.is_none()
+        && let Some(live) = program.functions.get(key)
+    {
         return (Some(live.clone()), None);
     }
+    let name = known.unwrap_or(&key.name);
     let Some((moved, live)) = outgoing
         .definitions
         .iter()
-        .filter(|(_, definition)| definition.name == key.name)
+        .filter(|(_, definition)| definition.name == *name)
         .map(|(cgu, definition)| key_of(definition, cgu))
         .filter(|other| !keys_now.contains(other))
         .find_map(|other| program.functions.get(&other).map(|live| (other, live)))
@@ -311,82 +341,4 @@ fn counterpart(
         live.slots.internal = None;
     }
     (Some(live), Some(moved))
-}
-
-/// Decides for the functions of one object which slots shall lead to the new bodies.
-fn decide_slots(program: &Program, source: &Source<'_>, functions: &mut [FunctionChange]) {
-    if !source.optimised {
-        for change in functions.iter_mut() {
-            if change.fate == Fate::Replaced {
-                change.flips = change.slots.iter().collect();
-                change.flips.extend(&change.older_slots);
-            }
-        }
-        return;
-    }
-    let replaced: HashSet<Arc<str>> = functions
-        .iter()
-        .filter(|change| change.fate == Fate::Replaced)
-        .map(|change| Arc::clone(&change.key.name))
-        .collect();
-    let now: HashSet<&str> = functions.iter().map(|change| &*change.key.name).collect();
-    let old = source
-        .cgu
-        .as_ref()
-        .and_then(|cgu| program.objects.get(cgu))
-        .map(|object| object.index.functions.as_slice())
-        .unwrap_or_default();
-    // Callees whose old callers changed: these may be on a stack, and were compiled with the old callee.
-    let with_old_callers: HashSet<Arc<str>> = old
-        .iter()
-        .filter(|caller| replaced.contains(&caller.name) || !now.contains(&*caller.name))
-        .flat_map(|caller| caller.calls.iter().map(Arc::clone))
-        .collect();
-    let mut left_alone: HashSet<Arc<str>> = HashSet::new();
-    for change in functions.iter_mut() {
-        if change.fate != Fate::Replaced {
-            continue;
-        }
-        if change.key.cgu.is_none() || address_is_taken(source, change.section) {
-            change.flips.extend(change.slots.public);
-            change.flips.extend(change.slots.address);
-            change.flips.extend(&change.older_slots);
-        }
-        if let Some(internal) = change.slots.internal {
-            if with_old_callers.contains(&change.key.name) {
-                change.slots.internal = None;
-                left_alone.insert(Arc::clone(&change.key.name));
-            } else {
-                change.flips.push(internal);
-            }
-        }
-    }
-    // Callers that stay as they are have to call the new callee by another slot: they are copied.
-    for change in functions.iter_mut() {
-        let calls = &source.index.functions[change.definition].calls;
-        let calls_one = || calls.iter().any(|name| left_alone.contains(name));
-        if change.fate == Fate::Same && calls_one() {
-            change.fate = Fate::Copied;
-            change.flips = change.slots.iter().collect();
-            change.flips.extend(&change.older_slots);
-        }
-    }
-}
-
-/// Whether an object takes the address of one of its functions: the optimiser then leaves alone how it is called.
-fn address_is_taken(source: &Source<'_>, function: Section) -> bool {
-    let object = &source.object;
-    (0..object.sections.len()).any(|section| {
-        let Ok(relocations) = object.relocations(section) else {
-            return false;
-        };
-        relocations.iter().any(|rela| {
-            source
-                .functions
-                .meant_by(object, rela.symbol)
-                .is_some_and(|symbol| object.symbols[symbol].section == Some(function))
-                && function_use(object.machine, &object.sections[section], rela)
-                    == FunctionUse::Address
-        })
-    })
 }

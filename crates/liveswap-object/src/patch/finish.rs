@@ -34,6 +34,7 @@ impl Builder<'_, '_> {
             tls_used: self.tls_used,
             gone_functions: self.changes.gone.clone(),
             moved_functions: self.changes.moved.clone(),
+            renamed: self.changes.renamed.clone(),
             gone_statics: statics.gone,
             statics: statics.kept,
             ..Next::default()
@@ -86,11 +87,26 @@ impl Builder<'_, '_> {
             modules,
             initialisers: statics.initialisers,
             old_bodies,
+            came: self.names_of(Fate::New),
+            went: self
+                .changes
+                .gone
+                .iter()
+                .map(|key| Arc::clone(&key.name))
+                .collect(),
             placed: image.placed,
             symbols: image.symbols,
             slices: image.slices,
             next,
         })
+    }
+
+    fn names_of(&self, fate: Fate) -> Vec<Arc<str>> {
+        let functions = self.changes.functions.iter();
+        functions
+            .filter(|change| change.fate == fate)
+            .map(|change| Arc::clone(&change.key.name))
+            .collect()
     }
 
     fn live_after(
@@ -120,7 +136,7 @@ impl Builder<'_, '_> {
         if let Some(live) = &change.live {
             let kept: Vec<Slot> = change.slots.iter().collect();
             for slot in live.slots.iter() {
-                let follows = change.fate != Fate::Replaced || change.flips.contains(&slot);
+                let follows = change.fate == Fate::Same || change.flips.contains(&slot);
                 if follows && !kept.contains(&slot) && !older.contains(&slot) {
                     older.push(slot);
                 }

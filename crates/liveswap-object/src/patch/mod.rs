@@ -9,6 +9,7 @@ mod changes;
 mod collect;
 mod fields;
 mod finish;
+mod flips;
 mod goals;
 mod layout;
 mod plan;
@@ -52,6 +53,9 @@ pub struct NewUnit {
     /// The names of all codegen units that the crate has now.
     pub all: Vec<Arc<str>>,
 }
+
+/// Functions that have another symbol than before, although they are the same functions: new name, old name.
+pub type Renamed = HashMap<Arc<str>, Arc<str>>;
 
 /// What the process has room for.
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +110,11 @@ pub struct Planned {
     pub initialisers: Vec<String>,
     /// Bodies that are replaced.
     pub old_bodies: Vec<OldBody>,
+    /// Symbols of functions that are new, and of functions that are gone: some may be
+    /// the same ([`Renamed`]).
+    pub came: Vec<Arc<str>>,
+    /// See `came`.
+    pub went: Vec<Arc<str>>,
     /// Objects that the image was made of.
     pub placed: Vec<PlacedObject>,
     /// Functions in the image: name, offset, size.
@@ -129,6 +138,7 @@ pub(crate) struct Next {
     pub functions: Vec<(FunctionKey, LiveFunction)>,
     pub gone_functions: Vec<FunctionKey>,
     pub moved_functions: Vec<FunctionKey>,
+    pub renamed: Renamed,
     pub statics: Vec<(Arc<str>, LiveStatic)>,
     pub gone_statics: Vec<Arc<str>>,
     pub objects: Vec<(Arc<str>, LiveObject)>,
@@ -146,6 +156,10 @@ impl crate::program::Program {
             self.generation = planned.patch.generation;
         }
         let next = planned.next;
+        for (new, old) in next.renamed {
+            self.renamed.remove(&new);
+            self.renamed.insert(old, new);
+        }
         for key in next.gone_functions {
             if let Some(function) = self.functions.get_mut(&key) {
                 function.present = false;

@@ -7,24 +7,26 @@ use crate::names;
 use crate::patch::changes::{self, Refusal, Source};
 use crate::patch::collect::Builder;
 use crate::patch::statics;
-use crate::patch::{Archives, Member, NewUnit, Planned, Room};
+use crate::patch::{Archives, Member, NewUnit, Planned, Renamed, Room};
 use crate::program::Program;
 
 /// Compares new objects with what is live, and makes the patch to the next generation.
 ///
-/// `units` are all crates that were compiled, with the objects whose bytes changed.
+/// `units` are all crates that were compiled, with the objects whose bytes changed. `renamed` are functions
+/// that the caller knows to be the same under another symbol.
 ///
 /// # Errors
 /// If the next generation would not be safe or not complete; the program stays as it is.
 pub fn plan(
     program: &Program,
     units: &[NewUnit],
+    renamed: &Renamed,
     archives: &dyn Archives,
     room: &Room,
 ) -> Result<Planned, Refusal> {
     let mut members: Vec<Member> = Vec::new();
     loop {
-        match attempt(program, units, &members, archives, room)? {
+        match attempt(program, units, &members, renamed, archives, room)? {
             Attempt::Done(planned) => return Ok(*planned),
             Attempt::Missing(missing) => {
                 let before = members.len();
@@ -97,6 +99,7 @@ fn attempt(
     program: &Program,
     units: &[NewUnit],
     members: &[Member],
+    renamed: &Renamed,
     archives: &dyn Archives,
     room: &Room,
 ) -> Result<Attempt, Refusal> {
@@ -112,7 +115,7 @@ fn attempt(
     }
     not_replaceable(program, units, &sources)?;
     let statics = statics::find(program, units, &sources)?;
-    let changes = changes::find(program, units, &sources);
+    let changes = changes::find(program, units, &sources, renamed);
     let mut builder = Builder::new(program, &sources, changes, &statics);
     builder.collect(&statics)?;
     // What no archive has is a matter of the shared libraries.

@@ -36,7 +36,7 @@ impl Builder<'_, '_> {
                 if from.cgu.is_none() {
                     let symbol = &object.symbols[rela.symbol];
                     let elsewhere = (!symbol.is_local() && !symbol.is_section())
-                        .then(|| self.existing(name))
+                        .then(|| self.existing(symbol.name))
                         .flatten();
                     return match elsewhere {
                         Some(place) => Ok(Goal::Fixed(place)),
@@ -148,8 +148,24 @@ impl Builder<'_, '_> {
         name: &str,
         weak: bool,
     ) -> Result<Goal, Refusal> {
+        // Code that was compiled before a function got another symbol uses the one from then.
+        let mut name_now: Arc<str> = name.into();
+        for _ in 0..self.program.renamed.len() {
+            match self.program.renamed.get(&name_now) {
+                Some(now) if !self.changes.by_name(name) => name_now = Arc::clone(now),
+                _ => break,
+            }
+        }
+        if let Some((now, _)) = self
+            .changes
+            .renamed
+            .iter()
+            .find(|(_, old)| **old == name_now)
+        {
+            name_now = Arc::clone(now);
+        }
         let key = FunctionKey {
-            name: name.into(),
+            name: name_now,
             cgu: None,
         };
         if let Some(change) = self.changes.by_key.get(&key).copied() {

@@ -72,6 +72,9 @@ fn one_unit(
             }
         }
     }
+    if unit.optimised {
+        same_parts(program, &now)?;
+    }
     let mut still: BTreeSet<Arc<str>> = now;
     let mut gone: BTreeSet<Arc<str>> = BTreeSet::new();
     for (cgu, object) in &program.objects {
@@ -104,6 +107,34 @@ fn one_unit(
             });
         }
         changes.gone.push(name);
+    }
+    Ok(())
+}
+
+/// Refuses when the optimiser made other parts of a static than before. What the live parts hold
+/// is not all that the static should hold: nobody kept what nobody read.
+fn same_parts(program: &Program, now: &BTreeSet<Arc<str>>) -> Result<(), Refusal> {
+    let mut parts_now: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for name in now {
+        parts_now
+            .entry(names::whole_static(name))
+            .or_default()
+            .insert(name);
+    }
+    let mut parts_live: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for name in program.statics.keys() {
+        let whole = names::whole_static(name);
+        if parts_now.contains_key(whole) {
+            parts_live.entry(whole).or_default().insert(name);
+        }
+    }
+    for (whole, live) in parts_live {
+        if parts_now.get(whole).is_some_and(|now| *now != live) {
+            return Err(Refusal::StaticType {
+                name: names::for_people(whole),
+                detail: "the optimiser keeps other parts of it than before".into(),
+            });
+        }
     }
     Ok(())
 }

@@ -60,6 +60,27 @@ impl<'o, 'a> Digests<'o, 'a> {
         Ok(digest)
     }
 
+    /// The digest of a function: its body and, where it has one, its table of exceptions. The table
+    /// alone says which calls a destructor or `catch_unwind` stands by.
+    ///
+    /// # Errors
+    /// As [`Digests::section`].
+    pub fn function(
+        &mut self,
+        body: Section,
+        exceptions: Option<Section>,
+    ) -> Result<Digest, Error> {
+        let digest = self.section(body)?;
+        let Some(exceptions) = exceptions else {
+            return Ok(digest);
+        };
+        let exceptions = self.section(exceptions)?;
+        let mut hash = Xxh3::new();
+        hash.update(&digest.0.to_le_bytes());
+        hash.update(&exceptions.0.to_le_bytes());
+        Ok(Digest(hash.digest128()))
+    }
+
     fn compute(&mut self, section: Section) -> Result<Digest, Error> {
         let object = self.object;
         let data = &object.sections[section];
@@ -160,11 +181,12 @@ impl<'o, 'a> Digests<'o, 'a> {
         };
         let start = symbol.value.wrapping_add_signed(rela.addend);
         let end = start.saturating_add(len);
+        // The compiler ends a file's name with a zero, and no other string.
         usize::try_from(start)
             .ok()
             .zip(usize::try_from(end).ok())
-            .and_then(|(start, end)| object.sections[names].data.get(start..end))
-            .is_some_and(|name| name.ends_with(b".rs"))
+            .and_then(|(start, end)| object.sections[names].data.get(start..=end))
+            .is_some_and(|name| name.ends_with(b".rs\0"))
     }
 }
 

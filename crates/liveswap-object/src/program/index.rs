@@ -1,5 +1,6 @@
 //! What an object defines, with digests: all that has to be kept of an object that is live.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::Error;
@@ -8,6 +9,9 @@ use crate::functions::Functions;
 use crate::program::digest::{Digest, Digests};
 use crate::program::target::Statics;
 use crate::reference::{FunctionUse, function_use};
+
+/// Name of a function's table of exceptions, before the function's own name.
+const EXCEPTIONS: &str = ".gcc_except_table.";
 
 /// A reloadable function of an object.
 #[derive(Clone, Debug)]
@@ -67,6 +71,15 @@ impl ObjectIndex {
     ) -> Result<ObjectIndex, Error> {
         let mut digests = Digests::new(object, functions, statics);
         let mut index = ObjectIndex::default();
+        let exceptions: HashMap<&str, Section> = object
+            .sections
+            .iter()
+            .enumerate()
+            .filter_map(|(section, data)| {
+                let function = data.name.strip_prefix(EXCEPTIONS)?;
+                data.is_loaded().then_some((function, section))
+            })
+            .collect();
         for function in functions.iter() {
             let symbol = &object.symbols[function.symbol];
             index.functions.push(FunctionDefinition {
@@ -74,7 +87,10 @@ impl ObjectIndex {
                 local: symbol.is_local(),
                 section: function.section,
                 size: object.sections[function.section].size,
-                digest: digests.section(function.section)?,
+                digest: digests.function(
+                    function.section,
+                    exceptions.get(symbol.name).copied(),
+                )?,
                 calls: if optimised {
                     calls(object, functions, function.section)?
                 } else {

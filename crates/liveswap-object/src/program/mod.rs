@@ -115,6 +115,9 @@ pub struct Program {
     pub executable: Executable,
     /// Functions of reloadable crates.
     pub functions: HashMap<FunctionKey, LiveFunction>,
+    /// Symbols that functions had before, with those that they have now: code that was compiled
+    /// earlier goes on using them.
+    pub renamed: HashMap<Arc<str>, Arc<str>>,
     /// Statics of reloadable crates.
     pub statics: HashMap<Arc<str>, LiveStatic>,
     /// Symbols of archive members that patches brought.
@@ -137,6 +140,7 @@ impl Program {
         Program {
             executable,
             functions: HashMap::new(),
+            renamed: HashMap::new(),
             statics: HashMap::new(),
             brought: HashMap::new(),
             members: std::collections::HashSet::new(),

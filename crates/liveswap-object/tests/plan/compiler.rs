@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use liveswap_object::elf::Elf;
 use liveswap_object::names;
-use liveswap_object::patch::{NewObject, NewUnit, NoArchives, Planned, Refusal, Room, plan};
+use liveswap_object::patch::{
+    NewObject, NewUnit, NoArchives, Planned, Refusal, Renamed, Room, plan,
+};
 use liveswap_object::program::Program;
 use liveswap_object::program::executable::Executable;
 use liveswap_object::rewrite::{self, Origin};
@@ -39,12 +41,22 @@ const CGU: &str = "one";
 pub struct LiveCrate {
     program: Program,
     level: Level,
+    panic: &'static str,
 }
 
 impl LiveCrate {
     pub fn new(source: &str, level: Level) -> LiveCrate {
+        LiveCrate::with(source, level, "abort")
+    }
+
+    /// One with destructors that run when something panics.
+    pub fn unwinding(source: &str, level: Level) -> LiveCrate {
+        LiveCrate::with(source, level, "unwind")
+    }
+
+    fn with(source: &str, level: Level, panic: &'static str) -> LiveCrate {
         let dir = tempfile::tempdir().unwrap();
-        let object = compile(dir.path(), source, level);
+        let object = compile(dir.path(), source, level, panic);
         let origin = Origin {
             cgu: CGU,
             optimised: level != Level::None,
@@ -62,7 +74,8 @@ impl LiveCrate {
             path("agent.c"),
             "void liveswap_start(void *descriptor) {} \
              int main(void) { extern long exported(long); return (int)exported(1); } \
-             void rust_eh_personality(void) {}",
+             void rust_eh_personality(void) {} void _Unwind_Resume(void) {} \
+             void first(void) {} void second(void) {} void dropped(void) {}",
         )
         .unwrap();
         let exe = path("program");
@@ -77,13 +90,17 @@ impl LiveCrate {
         program
             .add_object("unit", CGU, level != Level::None, &object)
             .unwrap();
-        LiveCrate { program, level }
+        LiveCrate {
+            program,
+            level,
+            panic,
+        }
     }
 
     /// What an edit makes necessary.
     pub fn plan(&self, source: &str) -> Result<Planned, Refusal> {
         let dir = tempfile::tempdir().unwrap();
-        let object: Arc<[u8]> = compile(dir.path(), source, self.level).into();
+        let object: Arc<[u8]> = compile(dir.path(), source, self.level, self.panic).into();
         let unit = NewUnit {
             unit: "unit".into(),
             name: "live".into(),
@@ -98,7 +115,7 @@ impl LiveCrate {
             slices: 64,
             page_size: 4096,
         };
-        plan(&self.program, &[unit], &NoArchives, &room)
+        plan(&self.program, &[unit], &Renamed::new(), &NoArchives, &room)
     }
 
     /// Makes an edit live; returns its image.
@@ -132,7 +149,7 @@ impl LiveCrate {
     }
 }
 
-fn compile(dir: &Path, source: &str, level: Level) -> Vec<u8> {
+fn compile(dir: &Path, source: &str, level: Level, panic: &str) -> Vec<u8> {
     let file = dir.join("live.rs");
     std::fs::write(&file, format!("{PRELUDE}{source}")).unwrap();
     let out = dir.join("live.o");
@@ -142,7 +159,8 @@ fn compile(dir: &Path, source: &str, level: Level) -> Vec<u8> {
     };
     run(Command::new("rustc")
         .args(["--edition=2024", "--crate-type=lib", "--crate-name=live"])
-        .args(["--emit=obj", "-C", "codegen-units=1", "-C", "panic=abort"])
+        .args(["--emit=obj", "-C", "codegen-units=1"])
+        .arg(format!("-Cpanic={panic}"))
         .args(["-C", level, "-C", "debuginfo=2"])
         .arg("--remap-path-prefix")
         .arg(format!("{}=src", dir.display()))

@@ -2,6 +2,7 @@
 //! does it, edited, compiled again and compared.
 
 mod compiler;
+mod optimised;
 
 use compiler::{Level, LiveCrate};
 use liveswap_object::patch::Refusal;
@@ -214,4 +215,36 @@ fn an_optimised_callee_is_changed_below_a_caller_that_stays() {
         "{:?}",
         planned.patch.slots
     );
+}
+
+#[test]
+fn a_destructor_that_stands_by_another_call_is_a_change() {
+    let source = r#"
+struct Guard;
+impl Drop for Guard {
+    #[inline(never)]
+    fn drop(&mut self) { unsafe { dropped() } }
+}
+unsafe extern "Rust" { safe fn first(); safe fn second(); fn dropped(); }
+#[unsafe(no_mangle)]
+pub fn exported(_: usize) -> usize { let guard = Guard; first(); second(); drop(guard); 0 }
+"#;
+    let live = LiveCrate::unwinding(source, Level::Most);
+    assert!(live.plan(source).unwrap().is_empty());
+    // The instructions are the same; only the table of exceptions says what happens if `first` panics.
+    let edited = source.replace("let guard = Guard; first();", "first(); let guard = Guard;");
+    let planned = live.plan(&edited).unwrap();
+    assert_eq!(planned.modules[0].changed, ["exported"]);
+}
+
+#[test]
+fn data_that_looks_like_a_source_position_is_compared() {
+    let source = r#"
+struct Place(&'static str, u32, u32);
+#[unsafe(no_mangle)]
+pub extern "C" fn exported(_: usize) -> *const u8 { core::ptr::from_ref(&Place("live.rs", 1, 2)).cast() }
+"#;
+    let live = LiveCrate::new(source, Level::None);
+    let planned = live.plan(&source.replace("1, 2", "1, 3")).unwrap();
+    assert_eq!(planned.modules[0].changed, ["exported"]);
 }
