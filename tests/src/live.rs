@@ -252,18 +252,6 @@ impl LiveRun {
         }
     }
 
-    /// For a second there is no `pending` or `refused`, as nothing is held back.
-    #[track_caller]
-    pub fn nothing_held_back(&mut self) {
-        let deadline = Instant::now() + Duration::from_secs(1);
-        while let Next::Line(line) = self.events.next(deadline) {
-            self.note(&Event::read(&line));
-        }
-        if let Some(reason) = self.reasons.first().cloned() {
-            self.disappoint(&format!("that nothing is held back, not `{reason}`"));
-        }
-    }
-
     #[track_caller]
     fn expect(&mut self, name: &str) -> Event {
         let event = self.outcome();

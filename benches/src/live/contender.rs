@@ -23,8 +23,10 @@ const FIRST_BUILD: Duration = Duration::from_secs(1800);
 pub struct Contender {
     pub name: &'static str,
     pub project: Project,
-    /// How long the first build took, and the start of the program where it is part of the command.
+    /// How long the first build took, with the start of the program where it is part of the command.
     pub first: Duration,
+    /// Whether that was from nothing.
+    pub from_nothing: bool,
     kind: Kind,
 }
 
@@ -50,6 +52,9 @@ pub struct Session {
 impl Session {
     pub fn start(place: &Place, project: &Project) -> Result<Self> {
         let path = project.folder.with_extension("events");
+        if path.exists() {
+            std::fs::remove_file(&path)?;
+        }
         let (running, first_line) = start(&mut place.liveswap(&project.folder, &path), project)?;
         let mut events = Events::of(&path);
         let started = events.next(&["started"], PATIENCE)?;
@@ -73,40 +78,47 @@ pub struct Measured {
 impl Contender {
     pub fn rustc(place: &Place, project: Project) -> Result<Self> {
         let mut cargo = place.cargo(&project.folder);
+        let from_nothing = !project.target().exists();
         let begun = Instant::now();
         let compilations = Compilations::record(&mut cargo, &project.folder, &["logic", "app"])?;
         Ok(Self {
             name: "rustc alone",
             project,
             first: begun.elapsed(),
+            from_nothing,
             kind: Kind::Rustc(compilations),
         })
     }
 
     pub fn cargo(place: &Place, project: Project) -> Result<Self> {
+        let from_nothing = !project.target().exists();
         let begun = Instant::now();
         place::run(place.cargo(&project.folder).arg("build"))?;
         Ok(Self {
             name: "`cargo build`",
             project,
             first: begun.elapsed(),
+            from_nothing,
             kind: Kind::Cargo,
         })
     }
 
     pub fn liveswap(place: &Place, project: Project) -> Result<Self> {
+        let from_nothing = !project.target().exists();
         let begun = Instant::now();
         let session = Session::start(place, &project)?;
         Ok(Self {
             name: "Liveswap",
             project,
             first: begun.elapsed(),
+            from_nothing,
             kind: Kind::Liveswap(session),
         })
     }
 
     /// hot-lib-reloader or hotcode.
     pub fn library(place: &Place, project: Project, name: &'static str) -> Result<Self> {
+        let from_nothing = !project.target().exists();
         let begun = Instant::now();
         let folder = &project.folder;
         place::run(place.cargo(folder).args(["build", "--workspace"]))?;
@@ -115,24 +127,34 @@ impl Contender {
             name,
             project,
             first: begun.elapsed(),
+            from_nothing,
             kind: Kind::Library(running),
         })
     }
 
     pub fn dx(dx: &Path, project: Project) -> Result<Self> {
         let mut command = place::plain(Command::new(dx), &project.folder);
-        command.args(["serve", "--hotpatch", "--interactive", "false", "--platform", "linux"]);
+        command.args([
+            "serve",
+            "--hot-patch",
+            "--interactive",
+            "false",
+            "--platform",
+            "linux",
+        ]);
         // dx calls cargo and rustc by name.
         let mut path = rustc::sysroot()?.join("bin").into_os_string();
         path.push(":");
         path.push(std::env::var_os("PATH").unwrap_or_default());
         command.env("PATH", path);
+        let from_nothing = !project.target().exists();
         let begun = Instant::now();
         let (running, _) = start(&mut command, &project)?;
         Ok(Self {
             name: "subsecond",
             project,
             first: begun.elapsed(),
+            from_nothing,
             kind: Kind::Dx(running),
         })
     }
@@ -163,11 +185,21 @@ impl Contender {
                 shown(running, &mark, begun, PATIENCE)?
             }
             Kind::Dx(running) => {
-                let patience = if edit == Edit::Binary { PATIENCE } else { SHORT_PATIENCE };
+                let patience = if edit == Edit::Binary {
+                    PATIENCE
+                } else {
+                    SHORT_PATIENCE
+                };
                 shown(running, &mark, begun, patience)?
             }
-            Kind::Liveswap(Session { running, events, .. }) => {
-                event = Some(events.swapped(PATIENCE).with_context(|| running.messages())?);
+            Kind::Liveswap(Session {
+                running, events, ..
+            }) => {
+                event = Some(
+                    events
+                        .swapped(PATIENCE)
+                        .with_context(|| running.messages())?,
+                );
                 let time = shown(running, &mark, begun, SHORT_PATIENCE)?;
                 if time.is_none() {
                     bail!("{event:?}, but the program does not show {mark}");
@@ -176,6 +208,11 @@ impl Contender {
             }
         };
         Ok(time.map(|time| Measured { time, event }))
+    }
+
+    /// Whether it is another tool that changes a running program.
+    pub fn is_peer(&self) -> bool {
+        matches!(self.kind, Kind::Library(_) | Kind::Dx(_))
     }
 
     /// Waits until nothing of it works any more.
@@ -208,12 +245,7 @@ fn start(command: &mut Command, project: &Project) -> Result<(Running, Instant)>
     }
 }
 
-fn shown(
-    running: &Running,
-    mark: &str,
-    begun: Instant,
-    patience: Duration,
-) -> Result<Option<f64>> {
+fn shown(running: &Running, mark: &str, begun: Instant, patience: Duration) -> Result<Option<f64>> {
     let line = running.line_with(mark, patience)?;
     Ok(line.map(|(at, _)| at.duration_since(begun).as_nanos() as f64))
 }
@@ -233,7 +265,7 @@ pub fn copy(
             like.folder.join("Cargo.lock"),
             project.folder.join("Cargo.lock"),
         )?;
-        if warm {
+        if warm && !project.target().exists() {
             let mut cp = Command::new("cp");
             cp.arg("-a").arg(like.target()).arg(project.target());
             place::run(&mut cp)?;

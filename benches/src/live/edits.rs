@@ -12,6 +12,8 @@ use crate::samples::{Samples, Unit};
 
 /// Rounds that are not counted: they fill caches.
 const WARM_UP: usize = 2;
+/// Counted rounds in which the peers take part on the large project: an edit takes some of them a minute.
+const PEERS_ROUNDS: usize = 3;
 /// The parts of `total` in a `swapped` event.
 const PARTS: [&str; 6] = ["detect", "compile", "diff", "apply", "pause", "total"];
 
@@ -33,6 +35,9 @@ pub fn measure(place: &Place, options: &Options, size: Size, opt_level: u8) -> R
                     continue;
                 }
                 let contender = &mut contenders[number];
+                if size == Size::Large && contender.is_peer() && round >= WARM_UP + PEERS_ROUNDS {
+                    continue;
+                }
                 let measured = contender
                     .edit(place, edit, value)
                     .with_context(|| format!("{}: {}", contender.name, edit.told()))?;
@@ -54,13 +59,18 @@ pub fn measure(place: &Place, options: &Options, size: Size, opt_level: u8) -> R
     }
     let mut report = format!("{}\n{}", compared(&contenders, &times), account(&accounts));
     if size == Size::Large {
-        report.push_str("\nThe first build, from nothing, once: ");
+        let _ = write!(report, "\n{} packages. ", packages(place, &contenders)?);
         let firsts: Vec<String> = contenders
             .iter()
             .filter(|contender| ["`cargo build`", "Liveswap"].contains(&contender.name))
+            .filter(|contender| contender.from_nothing)
             .map(|contender| format!("{} {:.0} s", contender.name, contender.first.as_secs_f64()))
             .collect();
-        let _ = writeln!(report, "{}.", firsts.join(", "));
+        let _ = writeln!(
+            report,
+            "The first build, from nothing, once: {}.",
+            firsts.join(", ")
+        );
     }
     Ok(report)
 }
@@ -73,7 +83,14 @@ fn contenders(
 ) -> Result<Vec<Contender>> {
     let make = |name: &str, form, like| {
         eprintln!("preparing: {name}");
-        let name = format!("{name}-{}-o{opt_level}", if size == Size::Large { "large" } else { "small" });
+        let name = format!(
+            "{name}-{}-o{opt_level}",
+            if size == Size::Large {
+                "large"
+            } else {
+                "small"
+            }
+        );
         // Liveswap's own first build is measured.
         let warm = size == Size::Large && !name.starts_with("liveswap");
         copy(place, &name, (form, size, opt_level), like, warm)
@@ -87,16 +104,45 @@ fn contenders(
         make("hot-lib-reloader", Form::HotLibReloader, Some(like))?,
         "hot-lib-reloader",
     )?;
-    let hotcode = Contender::library(place, make("hotcode", Form::Hotcode, Some(like))?, "hotcode")?;
+    let hotcode = Contender::library(
+        place,
+        make("hotcode", Form::Hotcode, Some(like))?,
+        "hotcode",
+    )?;
     let dx = match &options.dx {
-        Some(dx) => Some(Contender::dx(dx, make("subsecond", Form::Subsecond, Some(like))?)?),
+        Some(dx) => Some(Contender::dx(
+            dx,
+            make("subsecond", Form::Subsecond, Some(like))?,
+        )?),
         None => None,
     };
-    Ok([rustc, cargo, liveswap, reloader, hotcode].into_iter().chain(dx).collect())
+    Ok([rustc, cargo, liveswap, reloader, hotcode]
+        .into_iter()
+        .chain(dx)
+        .collect())
+}
+
+/// How many packages the plain project has.
+fn packages(place: &Place, contenders: &[Contender]) -> Result<usize> {
+    let cargo = contenders.first().context("nobody takes part")?;
+    let output = place
+        .cargo(&cargo.project.folder)
+        .args(["tree", "--prefix", "none", "--edges", "normal,build"])
+        .output()?;
+    let mut lines: Vec<&[u8]> = output
+        .stdout
+        .split(|&byte| byte == b'\n')
+        .map(|line| line.strip_suffix(b" (*)").unwrap_or(line))
+        .filter(|line| !line.is_empty())
+        .collect();
+    lines.sort_unstable();
+    lines.dedup();
+    Ok(lines.len())
 }
 
 fn compared(contenders: &[Contender], times: &[[Samples; Edit::ALL.len()]]) -> String {
-    let mut table = String::from("| ms from the save to the first new line (builds: to their end) |");
+    let mut table =
+        String::from("| ms from the save to the first new line (builds: to their end) |");
     for edit in Edit::ALL {
         let _ = write!(table, " {} |", edit.told());
     }
@@ -108,11 +154,19 @@ fn compared(contenders: &[Contender], times: &[[Samples; Edit::ALL.len()]]) -> S
         }
         table.push('\n');
     }
-    let of = |name: &str| contenders.iter().position(|contender| contender.name == name);
+    let of = |name: &str| {
+        contenders
+            .iter()
+            .position(|contender| contender.name == name)
+    };
     let (Some(rustc), Some(liveswap)) = (of("rustc alone"), of("Liveswap")) else {
         return table;
     };
-    let _ = write!(table, "| *Liveswap may take: {} × rustc + {} ms* |", AIM.0, AIM.1);
+    let _ = write!(
+        table,
+        "| *Liveswap may take: {} × rustc + {} ms* |",
+        AIM.0, AIM.1
+    );
     for time in &times[rustc] {
         let _ = write!(table, " {:.0} |", time.median() / 1e6 * AIM.0 + AIM.1);
     }

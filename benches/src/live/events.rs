@@ -9,7 +9,14 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 /// Events that end what one save began; `pending` may also stand beside `swapped`.
-const ENDS: [&str; 6] = ["swapped", "unchanged", "refused", "pending", "build_failed", "exited"];
+const ENDS: [&str; 6] = [
+    "swapped",
+    "unchanged",
+    "refused",
+    "pending",
+    "build_failed",
+    "exited",
+];
 
 pub struct Events {
     path: PathBuf,
@@ -34,7 +41,10 @@ impl Events {
                 let event: Value = serde_json::from_str(line)
                     .with_context(|| format!("this is no event: {line}"))?;
                 self.rest = rest.to_owned();
-                if event["event"].as_str().is_some_and(|name| names.contains(&name)) {
+                if event["event"]
+                    .as_str()
+                    .is_some_and(|name| names.contains(&name))
+                {
                     return Ok(event);
                 }
             }

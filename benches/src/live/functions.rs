@@ -54,7 +54,10 @@ pub fn measure(place: &Place, options: &Options) -> Result<String> {
             let mark = format!("{name}={} ", value * count);
             let begun = Instant::now();
             ensure!(
-                session.running.line_with(&mark, Duration::from_secs(5))?.is_some(),
+                session
+                    .running
+                    .line_with(&mark, Duration::from_secs(5))?
+                    .is_some(),
                 "{event}, but after {:?} the program does not show {mark}",
                 begun.elapsed()
             );
@@ -64,7 +67,10 @@ pub fn measure(place: &Place, options: &Options) -> Result<String> {
                 .iter()
                 .filter_map(|module| module["changed"].as_u64())
                 .sum();
-            ensure!(changed >= count as u64, "{count} functions were changed, but: {event}");
+            ensure!(
+                changed >= count as u64,
+                "{count} functions were changed, but: {event}"
+            );
             bytes[number] = event["bytes"].as_u64().unwrap_or_default();
             if round >= WARM_UP {
                 for (part, samples) in PARTS.iter().zip(&mut times[number]) {

@@ -40,7 +40,10 @@ pub fn measure(place: &Place, options: &Options) -> Result<String> {
                 .with_context(|| session.running.messages())?;
             let mark = Edit::Library.mark(value as u64);
             ensure!(
-                session.running.line_with(&mark, Duration::from_secs(5))?.is_some(),
+                session
+                    .running
+                    .line_with(&mark, Duration::from_secs(5))?
+                    .is_some(),
                 "{event}, but the program does not show {mark}"
             );
         }

@@ -41,6 +41,8 @@ pub struct Options {
     pub swaps: usize,
     /// `dx` of dioxus-cli.
     pub dx: Option<PathBuf>,
+    /// A folder for the projects that is kept.
+    pub folder: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -49,6 +51,7 @@ impl Default for Options {
             rounds: 12,
             swaps: 2000,
             dx: None,
+            folder: None,
         }
     }
 }
@@ -62,7 +65,7 @@ pub fn measure(
     if parts.is_empty() {
         return Ok(());
     }
-    let place = Place::set()?;
+    let place = Place::set(options.folder.as_deref())?;
     for part in parts {
         eprintln!("measuring: {part}");
         let table = match part.as_str() {

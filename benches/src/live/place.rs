@@ -8,7 +8,9 @@ use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 
 pub struct Place {
-    folder: TempDir,
+    folder: PathBuf,
+    /// Removes the folder in the end, if nobody wants to keep it.
+    _temporary: Option<TempDir>,
     /// `cargo-liveswap`.
     command: PathBuf,
     cargo: OsString,
@@ -16,18 +18,30 @@ pub struct Place {
 
 impl Place {
     /// Builds the command as users get it, unless `LIVESWAP_COMMAND` names one.
-    pub fn set() -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("liveswap-benches-").tempdir()?;
+    pub fn set(kept: Option<&Path>) -> Result<Self> {
+        let (folder, temporary) = if let Some(kept) = kept {
+            std::fs::create_dir_all(kept)?;
+            (kept.canonicalize()?, None)
+        } else {
+            let temporary = tempfile::Builder::new()
+                .prefix("liveswap-benches-")
+                .tempdir()?;
+            (temporary.path().to_owned(), Some(temporary))
+        };
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let built = match std::env::var_os("LIVESWAP_COMMAND") {
             Some(command) => PathBuf::from(command),
             None => build(&cargo)?,
         };
         // Nobody builds another one while we measure.
-        let command = folder.path().join("cargo-liveswap");
+        let command = folder.join("cargo-liveswap");
+        if command.exists() {
+            std::fs::remove_file(&command)?;
+        }
         std::fs::copy(&built, &command).with_context(|| format!("copying {}", built.display()))?;
         Ok(Self {
             folder,
+            _temporary: temporary,
             command,
             cargo,
         })
@@ -35,7 +49,7 @@ impl Place {
 
     /// A path for something new.
     pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder.join(name)
     }
 
     /// cargo as it is in a terminal: without what the cargo around us has set.

@@ -7,6 +7,9 @@ use anyhow::{Context as _, Result};
 
 use super::large;
 
+/// A file that makes the programs of a project end.
+const STOP: &str = "stop";
+
 /// Who the project is made for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Form {
@@ -72,6 +75,10 @@ pub struct Project {
 impl Project {
     pub fn create(folder: PathBuf, form: Form, size: Size, opt_level: u8) -> Result<Self> {
         let project = Self { folder, form, size };
+        let stop = project.folder.join(STOP);
+        if stop.exists() {
+            fs::remove_file(stop)?;
+        }
         project.write("Cargo.toml", &app_manifest(form, size, opt_level))?;
         project.write("logic/Cargo.toml", &logic_manifest(form, size))?;
         project.write("logic/src/lib.rs", lib_text(size))?;
@@ -91,7 +98,10 @@ impl Project {
     pub fn save(&self, edit: Edit, value: u64) -> Result<()> {
         let (path, text) = match edit {
             Edit::Binary => ("src/main.rs", main_text(self.form, self.size, value)),
-            Edit::Library => ("logic/src/shown.rs", shown_text(self.form, self.size, value)),
+            Edit::Library => (
+                "logic/src/shown.rs",
+                shown_text(self.form, self.size, value),
+            ),
             Edit::Generic => ("logic/src/generic.rs", generic_text(value)),
         };
         self.write(path, &text)
@@ -100,7 +110,7 @@ impl Project {
     /// Makes the programs of this project end.
     pub fn stop(&self) {
         // Where it cannot be written, the folder is gone, and with it the program.
-        let _ = fs::write(self.folder.join("stop"), "");
+        let _ = fs::write(self.folder.join(STOP), "");
     }
 
     pub fn target(&self) -> PathBuf {
@@ -125,7 +135,11 @@ pub fn app_manifest(form: Form, size: Size, opt_level: u8) -> String {
             "dioxus-devtools = { version = \"0.7\", default-features = false }\nsubsecond = \"0.7\"\n"
         }
     };
-    let large = if size == Size::Large { large::APP_DEPENDENCIES } else { "" };
+    let large = if size == Size::Large {
+        large::APP_DEPENDENCIES
+    } else {
+        ""
+    };
     format!(
         "[workspace]\nmembers = [\"logic\"]\nresolver = \"3\"\n\n\
          [package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n\
@@ -143,7 +157,11 @@ pub fn logic_manifest(form: Form, size: Size) -> String {
             "hotcode = \"1.0\"\n",
         ),
     };
-    let large = if size == Size::Large { large::LOGIC_DEPENDENCIES } else { "" };
+    let large = if size == Size::Large {
+        large::LOGIC_DEPENDENCIES
+    } else {
+        ""
+    };
     format!(
         "[package]\nname = \"logic\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n{kinds}\
          [dependencies]\n{own}{large}"
@@ -220,7 +238,9 @@ fn shown_text(form: Form, size: Size, value: u64) -> String {
         Size::Small => "",
         Size::Large => " + crate::generated::nothing()",
     };
-    format!("{attribute}\npub fn shown() -> u64 {{\n    std::hint::black_box(1) * {value}{more}\n}}\n")
+    format!(
+        "{attribute}\npub fn shown() -> u64 {{\n    std::hint::black_box(1) * {value}{more}\n}}\n"
+    )
 }
 
 fn generic_text(value: u64) -> String {

@@ -41,7 +41,10 @@ impl Compilations {
             let Some(name) = words.iter().position(|word| word == "--crate-name") else {
                 continue;
             };
-            let Some(name) = words.get(name + 1).filter(|name| crates.contains(&name.as_str())) else {
+            let Some(name) = words
+                .get(name + 1)
+                .filter(|name| crates.contains(&name.as_str()))
+            else {
                 continue;
             };
             commands.push(Words::new(name, &words, &rustc)?);
@@ -62,7 +65,11 @@ impl Compilations {
     pub fn repeat(&self, crates: &[&str]) -> Result<f64> {
         let begun = Instant::now();
         for name in crates {
-            for command in self.commands.iter().filter(|command| command.crate_name == *name) {
+            for command in self
+                .commands
+                .iter()
+                .filter(|command| command.crate_name == *name)
+            {
                 let output = Command::new(&command.program)
                     .args(&command.arguments)
                     .args(["-C", "linker=true"])
@@ -153,7 +160,15 @@ mod tests {
     fn words_are_what_a_shell_would_see() {
         assert_eq!(
             split(r#"A='b c' rustc --cfg 'feature="x"' '' it'\''s --x=y"#),
-            ["A=b c", "rustc", "--cfg", r#"feature="x""#, "", "it's", "--x=y"]
+            [
+                "A=b c",
+                "rustc",
+                "--cfg",
+                r#"feature="x""#,
+                "",
+                "it's",
+                "--x=y"
+            ]
         );
     }
 }

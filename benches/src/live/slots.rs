@@ -27,17 +27,42 @@ struct Way {
 }
 
 const WAYS: [Way; 6] = [
-    Way { told: "no call: the loop itself", form: Form::Plain, call: "1", live: false },
-    Way { told: "direct call", form: Form::Plain, call: "logic::shown::callee()", live: false },
-    Way { told: "Liveswap", form: Form::Plain, call: "logic::shown::callee()", live: true },
+    Way {
+        told: "no call: the loop itself",
+        form: Form::Plain,
+        call: "1",
+        live: false,
+    },
+    Way {
+        told: "direct call",
+        form: Form::Plain,
+        call: "logic::shown::callee()",
+        live: false,
+    },
+    Way {
+        told: "Liveswap",
+        form: Form::Plain,
+        call: "logic::shown::callee()",
+        live: true,
+    },
     Way {
         told: "subsecond::call, before the first patch",
         form: Form::Subsecond,
         call: "subsecond::call(logic::shown::callee)",
         live: false,
     },
-    Way { told: "hot-lib-reloader", form: Form::HotLibReloader, call: "hot::callee()", live: false },
-    Way { told: "hotcode", form: Form::Hotcode, call: "logic::shown::callee()", live: false },
+    Way {
+        told: "hot-lib-reloader",
+        form: Form::HotLibReloader,
+        call: "hot::callee()",
+        live: false,
+    },
+    Way {
+        told: "hotcode",
+        form: Form::Hotcode,
+        call: "logic::shown::callee()",
+        live: false,
+    },
 ];
 
 pub fn measure(place: &Place) -> Result<String> {
@@ -51,7 +76,10 @@ pub fn measure(place: &Place) -> Result<String> {
         for turn in 0..programs.len() {
             let which = (turn + round) % programs.len();
             let output = programs[which].run(None, CALLS)?;
-            let time: f64 = output.trim().parse().with_context(|| format!("no time: {output}"))?;
+            let time: f64 = output
+                .trim()
+                .parse()
+                .with_context(|| format!("no time: {output}"))?;
             if round >= WARM_UP {
                 times[which].add(time / CALLS as f64);
             }
@@ -61,7 +89,8 @@ pub fn measure(place: &Place) -> Result<String> {
         String::from("| one turn of a loop that calls | instructions | ns |\n|---|---|---|\n");
     let [short, long] = COUNTED;
     for ((way, program), time) in WAYS.iter().zip(&programs).zip(&times) {
-        let instructions = (program.instructions(long)? - program.instructions(short)?) / (long - short) as f64;
+        let instructions =
+            (program.instructions(long)? - program.instructions(short)?) / (long - short) as f64;
         let _ = writeln!(
             table,
             "| {} | {instructions:.2} | {} |",
@@ -99,7 +128,10 @@ impl Way {
             "logic/src/shown.rs",
             &format!("{attribute}\npub fn callee() -> u64 {{\n    std::hint::black_box(1)\n}}\n"),
         )?;
-        write("src/main.rs", &format!("{hot}{}", MAIN.replace("@CALL@", self.call)))?;
+        write(
+            "src/main.rs",
+            &format!("{hot}{}", MAIN.replace("@CALL@", self.call)),
+        )?;
         if !self.live {
             place::run(place.cargo(folder).args(["build", "--workspace"]))?;
             return Program::new(folder, folder.join("target/debug/app"));
@@ -107,7 +139,10 @@ impl Way {
         let path = folder.with_extension("events");
         place::run(place.liveswap(folder, &path).args(["--", "1"]))?;
         let started = Events::of(&path).next(&["started"], std::time::Duration::from_secs(1))?;
-        Program::new(folder, PathBuf::from(started["exe"].as_str().context("no exe")?))
+        Program::new(
+            folder,
+            PathBuf::from(started["exe"].as_str().context("no exe")?),
+        )
     }
 }
 
@@ -130,7 +165,11 @@ struct Program {
 impl Program {
     fn new(folder: &Path, exe: PathBuf) -> Result<Self> {
         let target = folder.join("target/debug");
-        let libraries = [target.clone(), target.join("deps"), rustc::sysroot()?.join("lib")];
+        let libraries = [
+            target.clone(),
+            target.join("deps"),
+            rustc::sysroot()?.join("lib"),
+        ];
         Ok(Self {
             folder: folder.to_owned(),
             exe,
@@ -155,7 +194,11 @@ impl Program {
             .output()
             .with_context(|| format!("starting {command:?}"))?;
         let errors = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "{command:?} ended with {}\n{errors}", output.status);
+        ensure!(
+            output.status.success(),
+            "{command:?} ended with {}\n{errors}",
+            output.status
+        );
         Ok(match tool {
             Some(_) => errors.into_owned(),
             None => String::from_utf8(output.stdout)?,
@@ -164,7 +207,11 @@ impl Program {
 
     /// The instructions of a whole run with one loop of `calls` calls.
     fn instructions(&self, calls: u64) -> Result<f64> {
-        let tool = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"];
+        let tool = [
+            "valgrind",
+            "--tool=callgrind",
+            "--callgrind-out-file=/dev/null",
+        ];
         let told = self.run(Some(&tool), calls)?;
         let count = told
             .lines()

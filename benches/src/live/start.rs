@@ -28,7 +28,8 @@ pub fn measure(place: &Place, options: &Options) -> Result<String> {
                 remove(&plain.target())?;
                 let begun = Instant::now();
                 let mut cargo = place.cargo(&plain.folder);
-                let running = Running::start(cargo.arg("run"), &plain.folder.with_extension("log"))?;
+                let running =
+                    Running::start(cargo.arg("run"), &plain.folder.with_extension("log"))?;
                 let first = first_line(&running)?;
                 if round > 0 {
                     builds[0].add(first.duration_since(begun).as_nanos() as f64);
@@ -39,8 +40,14 @@ pub fn measure(place: &Place, options: &Options) -> Result<String> {
             remove(&live.folder.with_extension("events"))?;
             let cleaned = begun.elapsed();
             let session = Session::start(place, &live)?;
-            let took = session.first_line.duration_since(begun).saturating_sub(cleaned);
-            exe = session.started["exe"].as_str().context("no exe")?.to_owned();
+            let took = session
+                .first_line
+                .duration_since(begun)
+                .saturating_sub(cleaned);
+            exe = session.started["exe"]
+                .as_str()
+                .context("no exe")?
+                .to_owned();
             if round > 0 {
                 builds[1].add(took.as_nanos() as f64);
             }
@@ -54,7 +61,12 @@ pub fn measure(place: &Place, options: &Options) -> Result<String> {
         liveswap.told(Unit::Milliseconds),
         liveswap.median() / cargo.median()
     );
-    report.push_str(&starts(place, &plain, &plain.target().join("debug/app"), Path::new(&exe))?);
+    report.push_str(&starts(
+        place,
+        &plain,
+        &plain.target().join("debug/app"),
+        Path::new(&exe),
+    )?);
     Ok(report)
 }
 
@@ -76,7 +88,9 @@ fn starts(place: &Place, project: &Project, plain: &Path, live: &Path) -> Result
             let (_, exe, awake) = kinds[which];
             let mut command = place::plain(Command::new(exe), &project.folder);
             if awake {
-                command.env("LIVESWAP_SOCKET", &socket).env("LIVESWAP_IMAGES", &images);
+                command
+                    .env("LIVESWAP_SOCKET", &socket)
+                    .env("LIVESWAP_IMAGES", &images);
             }
             let begun = Instant::now();
             let running = Running::start(&mut command, &project.folder.with_extension("log"))?;

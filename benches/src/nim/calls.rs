@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::reload::FEW;
 use super::runtimes::Runtime;
-use crate::samples::{ROUNDS, Samples, Unit, WARM_UP};
 use super::stage::Stage;
+use crate::samples::{ROUNDS, Samples, Unit, WARM_UP};
 
 /// Calls in one timed loop.
 const CALLS: usize = 5_000_000;

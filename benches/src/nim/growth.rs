@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use super::reload::one_changed_of;
-use crate::samples::{ROUNDS, Samples, Unit, WARM_UP};
 use super::session::Session;
 use super::stage::Stage;
+use crate::samples::{ROUNDS, Samples, Unit, WARM_UP};
 
 pub const SIZES: [usize; 5] = [10, 50, 200, 500, 1000];
 

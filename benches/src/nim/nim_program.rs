@@ -10,9 +10,9 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::modules::replace_file;
 use super::runtimes::{Runtime, nim, option, run};
-use crate::samples::{ROUNDS, Samples, Unit, WARM_UP, ratio};
 use super::session::Session;
 use super::stage::Stage;
+use crate::samples::{ROUNDS, Samples, Unit, WARM_UP, ratio};
 
 /// Modules of the program itself; those of the standard library come on top.
 const OWN_MODULES: usize = 15;

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use anyhow::{Result, bail};
 
 use super::reload::FEW;
-use crate::samples::{ROUNDS, Samples, Unit, WARM_UP, ratio};
 use super::stage::Stage;
+use crate::samples::{ROUNDS, Samples, Unit, WARM_UP, ratio};
 
 const PROCS: usize = 100_000;
 

@@ -6,9 +6,9 @@ use anyhow::{Result, ensure};
 
 use super::modules::Modules;
 use super::runtimes::Runtime;
-use crate::samples::{ROUNDS, Samples, Unit, WARM_UP, ratio};
 use super::session::Session;
 use super::stage::Stage;
+use crate::samples::{ROUNDS, Samples, Unit, WARM_UP, ratio};
 
 /// Sizes of the program that the aims are set for.
 pub const SIZES: [usize; 2] = [50, 500];

@@ -8,7 +8,7 @@ use liveswap_protocol::message::Frame;
 use super::parts::OldBody;
 
 /// Between the two looks.
-pub const BETWEEN: Duration = Duration::from_millis(150);
+pub const BETWEEN: Duration = Duration::from_secs(1);
 /// More threads than this are counted, not listed.
 const THREADS_LISTED: usize = 3;
 
@@ -34,7 +34,7 @@ pub fn still_running(bodies: &[OldBody], first: &[Frame], second: &[Frame]) -> V
             few if few.len() <= THREADS_LISTED => format!("threads {}", few.join(", ")),
             many => format!("{} threads", many.len()),
         };
-        format!("`{name}` goes on in its old body on {threads} until it returns")
+        format!("`{name}` may go on in its old body on {threads} until it returns")
     };
     threads.into_iter().map(message).collect()
 }
@@ -67,7 +67,7 @@ mod tests {
         let second = [frame(0, 7, 100), frame(1, 7, 40)];
         assert_eq!(
             still_running(&bodies, &first, &second),
-            ["`app::run` goes on in its old body on thread 7 until it returns"]
+            ["`app::run` may go on in its old body on thread 7 until it returns"]
         );
         assert!(still_running(&bodies, &first, &[]).is_empty());
     }
@@ -77,7 +77,7 @@ mod tests {
         let frames: Vec<Frame> = (1..=8).map(|thread| frame(0, thread, 100)).collect();
         assert_eq!(
             still_running(&[body("work")], &frames, &frames),
-            ["`work` goes on in its old body on 8 threads until it returns"]
+            ["`work` may go on in its old body on 8 threads until it returns"]
         );
     }
 }

@@ -315,15 +315,23 @@ fn counterpart(
     if known.is_none()
         && let Some(live) = program.functions.get(key)
     {
-        return (Some(live.clone()), None);
+        let mut live = live.clone();
+        if optimised && !live.present {
+            // Who called it before it was gone may still be on a stack.
+            live.slots.internal = None;
+        }
+        return (Some(live), None);
     }
     let name = known.unwrap_or(&key.name);
+    let gone = program.gone.get(name).filter(|_| known.is_none());
     let Some((moved, live)) = outgoing
         .definitions
         .iter()
         .filter(|(_, definition)| definition.name == *name)
         .map(|(cgu, definition)| key_of(definition, cgu))
         .filter(|other| !keys_now.contains(other))
+        // It was gone for some generations.
+        .chain(gone.cloned())
         .find_map(|other| program.functions.get(&other).map(|live| (other, live)))
     else {
         return (None, None);

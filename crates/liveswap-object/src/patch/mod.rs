@@ -163,12 +163,14 @@ impl crate::program::Program {
         for key in next.gone_functions {
             if let Some(function) = self.functions.get_mut(&key) {
                 function.present = false;
+                self.gone.insert(Arc::clone(&key.name), key);
             }
         }
         for key in next.moved_functions {
             self.functions.remove(&key);
         }
         for (key, function) in next.functions {
+            self.gone.remove(&key.name);
             self.functions.insert(key, function);
         }
         for name in next.gone_statics {

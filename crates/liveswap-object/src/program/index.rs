@@ -87,10 +87,7 @@ impl ObjectIndex {
                 local: symbol.is_local(),
                 section: function.section,
                 size: object.sections[function.section].size,
-                digest: digests.function(
-                    function.section,
-                    exceptions.get(symbol.name).copied(),
-                )?,
+                digest: digests.function(function.section, exceptions.get(symbol.name).copied())?,
                 calls: if optimised {
                     calls(object, functions, function.section)?
                 } else {

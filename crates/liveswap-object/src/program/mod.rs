@@ -118,6 +118,8 @@ pub struct Program {
     /// Symbols that functions had before, with those that they have now: code that was compiled
     /// earlier goes on using them.
     pub renamed: HashMap<Arc<str>, Arc<str>>,
+    /// Functions that the source no longer has, by name: they may come back, in another object or seen by others.
+    pub gone: HashMap<Arc<str>, FunctionKey>,
     /// Statics of reloadable crates.
     pub statics: HashMap<Arc<str>, LiveStatic>,
     /// Symbols of archive members that patches brought.
@@ -141,6 +143,7 @@ impl Program {
             executable,
             functions: HashMap::new(),
             renamed: HashMap::new(),
+            gone: HashMap::new(),
             statics: HashMap::new(),
             brought: HashMap::new(),
             members: std::collections::HashSet::new(),

@@ -137,6 +137,15 @@ impl LiveCrate {
         self.program.executable.symbol(name).unwrap().value
     }
 
+    /// The words of all slots of a function.
+    pub fn slots(&self, path: &str) -> Vec<Place> {
+        let functions = self.program.functions.iter();
+        functions
+            .filter(|(key, _)| names::for_people(&key.name) == path)
+            .flat_map(|(_, function)| function.slots.iter().map(|slot| slot.word))
+            .collect()
+    }
+
     /// The word of the slot by which its own object calls a function.
     pub fn internal_slot(&self, path: &str) -> Option<Place> {
         let (_, function) = self

@@ -248,3 +248,35 @@ pub extern "C" fn exported(_: usize) -> *const u8 { core::ptr::from_ref(&Place("
     let planned = live.plan(&source.replace("1, 2", "1, 3")).unwrap();
     assert_eq!(planned.modules[0].changed, ["exported"]);
 }
+
+#[test]
+fn a_function_that_comes_back_seen_by_others_has_its_slot_back() {
+    for level in Level::ALL {
+        let mut live = live(level);
+        let taken = "fn(usize) -> usize {\n    private";
+        let slot = live.slots("live::private");
+        let without = SOURCE
+            .replace(
+                "#[inline(never)]\nfn private(n: usize) -> usize {\n    COUNT.fetch_add(n, Relaxed)\n}",
+                "",
+            )
+            .replace(taken, "fn(usize) -> usize {\n    |n| n")
+            .replace("private(n) + 1", "COUNT.fetch_add(n, Relaxed)");
+        live.swap(&without).unwrap();
+        let planned = live
+            .plan(
+                &SOURCE
+                    .replace("fn private", "pub fn private")
+                    .replace("(n, Relaxed)", "(n + 1, Relaxed)"),
+            )
+            .unwrap();
+        assert!(
+            planned
+                .patch
+                .slots
+                .iter()
+                .any(|write| slot.contains(&write.word)),
+            "{level:?}: who holds its address calls the new one"
+        );
+    }
+}

@@ -19,14 +19,25 @@ pub extern "C" fn exported(x: usize) -> usize { middle(x, x * 3) + 1 }
     let last = live.internal_slot("live::last");
     let middle = live.internal_slot("live::middle");
     assert!(last.is_some() && middle.is_some());
-    let edited = source.replace("COUNT.fetch_add(x, Relaxed)", "COUNT.fetch_add(x + y, Relaxed)");
+    let edited = source.replace(
+        "COUNT.fetch_add(x, Relaxed)",
+        "COUNT.fetch_add(x + y, Relaxed)",
+    );
     let planned = live.plan(&edited).unwrap();
     // What makes this dangerous: the one between looks the same, although the first now gives it one
     // argument more to pass on.
     assert_eq!(planned.modules[0].changed, ["exported", "live::last"]);
-    let words: Vec<_> = planned.patch.slots.iter().map(|slot| Some(slot.word)).collect();
+    let words: Vec<_> = planned
+        .patch
+        .slots
+        .iter()
+        .map(|slot| Some(slot.word))
+        .collect();
     assert!(!words.contains(&last), "an old `exported` gives it no `y`");
-    assert!(!words.contains(&middle), "an old `exported` would get to the new `last`");
+    assert!(
+        !words.contains(&middle),
+        "an old `exported` would get to the new `last`"
+    );
     live.swap(&edited).unwrap();
     assert!(live.plan(&edited).unwrap().is_empty());
     // The new ones call each other by new slots.
@@ -50,7 +61,13 @@ pub extern "C" fn exported(x: usize) -> usize { callee(x, x * 3) + 1 }
     let internal = live.internal_slot("live::callee");
     assert!(internal.is_some(), "the caller gives it no `y`");
     let planned = live.plan(&source.replace("x + 7", "x + y")).unwrap();
-    assert!(planned.patch.slots.iter().all(|slot| Some(slot.word) != internal));
+    assert!(
+        planned
+            .patch
+            .slots
+            .iter()
+            .all(|slot| Some(slot.word) != internal)
+    );
 }
 
 #[test]
@@ -66,7 +83,10 @@ pub extern "C" fn exported(n: u64) -> u64 {
     let whole = source.replace("PAIR.0 + PAIR.1", "*core::hint::black_box(&raw mut PAIR.1)");
     for edited in [
         whole.clone(),
-        source.replace("u64 {\n", "u64 {\n unsafe { core::hint::black_box(&raw mut PAIR); }\n"),
+        source.replace(
+            "u64 {\n",
+            "u64 {\n unsafe { core::hint::black_box(&raw mut PAIR); }\n",
+        ),
     ] {
         let refusal = live.plan(&edited).unwrap_err();
         assert!(
