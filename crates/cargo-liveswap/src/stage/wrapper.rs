@@ -199,6 +199,11 @@ fn adjust(
         args.push("-C".into());
         args.push(option.into());
     }
+    if parsed.opt_level() != "0" && rustc_of(args).and_then(llvm_version) >= Some(OPT_DISABLE_SINCE)
+    {
+        args.push("-C".into());
+        args.push(format!("llvm-args=-opt-disable={}", ACROSS_FUNCTIONS.join(",")).into());
+    }
     let linker = parsed.codegen_value("linker").map(OsStr::to_owned);
     if is_program {
         let mut option = OsString::from("linker=");
@@ -207,6 +212,42 @@ fn adjust(
         args.push(option);
     }
     Ok(linker)
+}
+
+/// What LLVM must leave undone in code that is replaced function by function. It merges functions with
+/// equal bodies (one slot for two functions), splits and folds private statics (live values would be
+/// lost), and fits callers to what it sees of callees (which a caller on a stack would not survive).
+const ACROSS_FUNCTIONS: [&str; 8] = [
+    "globalopt",
+    "mergefunc",
+    "ipsccp",
+    "deadargelim",
+    "argpromotion",
+    "function-attrs",
+    "rpo-function-attrs",
+    "called-value-propagation",
+];
+
+/// The first version of LLVM that has `-opt-disable`.
+const OPT_DISABLE_SINCE: u32 = 22;
+
+/// The compiler in a command line: cargo writes `--crate-name` right behind it.
+fn rustc_of(args: &[OsString]) -> Option<&OsStr> {
+    let at = args.iter().position(|arg| arg == "--crate-name")?;
+    Some(args[..at].last()?)
+}
+
+/// The major version of the LLVM that a compiler was built with.
+fn llvm_version(rustc: &OsStr) -> Option<u32> {
+    let output = Command::new(rustc).arg("-vV").output().ok()?;
+    parse_llvm_version(&String::from_utf8_lossy(&output.stdout))
+}
+
+fn parse_llvm_version(text: &str) -> Option<u32> {
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("LLVM version: "))?;
+    line.split('.').next()?.trim().parse().ok()
 }
 
 /// The value of `-C metadata` that the unit had when it was first seen.
@@ -300,6 +341,33 @@ mod tests {
             command,
             args("rustc --crate-name logic -C metadata=first -C opt-level=0")
         );
+    }
+
+    #[test]
+    fn optimised_code_is_not_optimised_across_functions() {
+        let folder = tempfile::tempdir().unwrap();
+        let stage = Stage::new(folder.path().to_owned());
+        fs::create_dir(stage.pins()).unwrap();
+        for (level, expected) in [("0", false), ("1", true), ("3", true), ("s", true)] {
+            let line = format!("rustc --crate-name app -C metadata=1 -C opt-level={level}");
+            let mut command = args(&line);
+            let parsed = RustcArgs::parse(&command);
+            adjust(&stage, &parsed, "app-1", false, &mut command).unwrap();
+            let told = command.iter().any(|arg| {
+                arg.to_string_lossy()
+                    .starts_with("llvm-args=-opt-disable=globalopt")
+            });
+            // With an older LLVM there is no such option.
+            let can = llvm_version(OsStr::new("rustc")) >= Some(OPT_DISABLE_SINCE);
+            assert_eq!(told, expected && can, "opt-level {level}");
+        }
+    }
+
+    #[test]
+    fn the_version_of_llvm_is_read() {
+        let text = "rustc 1.95.0\nrelease: 1.95.0\nLLVM version: 22.1.2\n";
+        assert_eq!(parse_llvm_version(text), Some(22));
+        assert_eq!(parse_llvm_version("rustc 1.0\n"), None);
     }
 
     #[test]

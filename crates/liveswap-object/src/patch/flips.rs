@@ -25,13 +25,18 @@ pub(crate) fn decide_slots(
     }
     let old = old_calls(program, source);
     let with_old_callers = below_old_callers(&old, functions);
-    // Functions whose internal slot stays as it is: those who are new call them by another one.
-    let mut left_alone: HashSet<Arc<str>> = HashSet::new();
     for change in functions.iter_mut() {
         if change.fate == Fate::Replaced {
-            flip(source, change, &with_old_callers, &mut left_alone);
+            flip(source, change, &with_old_callers);
         }
     }
+    // Their internal slots stay as they are, or belong to what they were before (seen by others, or
+    // in another object): those who are new call them by another one.
+    let mut left_alone: HashSet<Arc<str>> = functions
+        .iter()
+        .filter(|change| change.slots.internal.is_none())
+        .map(|change| Arc::clone(&change.key.name))
+        .collect();
     // Callers that stay as they are have to call by other slots than before: they are copied. Their own
     // callers may then have to call the copy in turn.
     loop {
@@ -48,7 +53,10 @@ pub(crate) fn decide_slots(
             };
             if !same_slots || calls.iter().any(|name| left_alone.contains(name)) {
                 change.fate = Fate::Copied;
-                flip(source, change, &with_old_callers, &mut left_alone);
+                flip(source, change, &with_old_callers);
+                if change.slots.internal.is_none() {
+                    left_alone.insert(Arc::clone(&change.key.name));
+                }
                 copied = true;
             }
         }
@@ -59,12 +67,7 @@ pub(crate) fn decide_slots(
 }
 
 /// Leads to the new body what may lead there.
-fn flip(
-    source: &Source<'_>,
-    change: &mut FunctionChange,
-    with_old_callers: &HashSet<Arc<str>>,
-    left_alone: &mut HashSet<Arc<str>>,
-) {
+fn flip(source: &Source<'_>, change: &mut FunctionChange, with_old_callers: &HashSet<Arc<str>>) {
     if change.key.cgu.is_none() || address_is_taken(source, change.section) {
         change.flips.extend(change.slots.public);
         change.flips.extend(change.slots.address);
@@ -73,7 +76,6 @@ fn flip(
     if let Some(internal) = change.slots.internal {
         if with_old_callers.contains(&change.key.name) {
             change.slots.internal = None;
-            left_alone.insert(Arc::clone(&change.key.name));
         } else {
             change.flips.push(internal);
         }
