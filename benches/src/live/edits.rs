@@ -59,18 +59,14 @@ pub fn measure(place: &Place, options: &Options, size: Size, opt_level: u8) -> R
     }
     let mut report = format!("{}\n{}", compared(&contenders, &times), account(&accounts));
     if size == Size::Large {
-        let _ = write!(report, "\n{} packages. ", packages(place, &contenders)?);
-        let firsts: Vec<String> = contenders
-            .iter()
-            .filter(|contender| ["`cargo build`", "Liveswap"].contains(&contender.name))
-            .filter(|contender| contender.from_nothing)
-            .map(|contender| format!("{} {:.0} s", contender.name, contender.first.as_secs_f64()))
-            .collect();
-        let _ = writeln!(
-            report,
-            "The first build, from nothing, once: {}.",
-            firsts.join(", ")
-        );
+        let _ = write!(report, "\n{} packages.", packages(place, &contenders)?);
+        for contender in &contenders {
+            if contender.from_nothing && !contender.is_peer() {
+                let seconds = contender.first.as_secs_f64();
+                let _ = write!(report, " First build, once: {} {seconds:.0} s.", contender.name);
+            }
+        }
+        report.push('\n');
     }
     Ok(report)
 }

@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn words_are_what_a_shell_would_see() {
         assert_eq!(
-            split(r#"A='b c' rustc --cfg 'feature="x"' '' it'\''s --x=y"#),
+            split(r#"A='b c' rustc --cfg 'feature="x"' '' 'it'\''s' --x=y"#),
             [
                 "A=b c",
                 "rustc",

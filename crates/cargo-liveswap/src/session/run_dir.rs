@@ -46,7 +46,11 @@ impl RunDir {
         let pid = pid.map(|it| it.to_string()).unwrap_or_default();
         let text = format!("{}\n{pid}\n", std::process::id());
         for folder in [&self.sockets, &self.images] {
-            fs::write(folder.path().join(OWNERS), &text).map_err(|error| error.to_string())?;
+            // By rename: another session that reads half of it would take the folder for a dead one's.
+            let new = folder.path().join("owners.new");
+            fs::write(&new, &text)
+                .and_then(|()| fs::rename(&new, folder.path().join(OWNERS)))
+                .map_err(|error| error.to_string())?;
         }
         Ok(())
     }
@@ -121,6 +125,9 @@ fn sweep(base: &Path) {
         let Ok(owners) = fs::read_to_string(folder.join(OWNERS)) else {
             continue;
         };
+        if owners.trim().is_empty() {
+            continue;
+        }
         let lives = owners
             .split_whitespace()
             .any(|pid| Path::new("/proc").join(pid).exists());
@@ -165,9 +172,14 @@ mod tests {
         let dead = make("liveswap-dead", Some("4194305\n4194306\n"));
         let alive = make("liveswap-alive", Some(&format!("4194305\n{own}\n")));
         let young = make("liveswap-young", None);
+        let half_written = make("liveswap-half", Some(""));
         let other = make("other", Some("4194305\n"));
         sweep(base.path());
         assert!(!dead.exists());
         assert!(alive.exists() && young.exists() && other.exists());
+        assert!(
+            half_written.exists(),
+            "a session that begins loses its socket"
+        );
     }
 }
