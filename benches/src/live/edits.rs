@@ -63,7 +63,11 @@ pub fn measure(place: &Place, options: &Options, size: Size, opt_level: u8) -> R
         for contender in &contenders {
             if contender.from_nothing && !contender.is_peer() {
                 let seconds = contender.first.as_secs_f64();
-                let _ = write!(report, " First build, once: {} {seconds:.0} s.", contender.name);
+                let _ = write!(
+                    report,
+                    " First build, once: {} {seconds:.0} s.",
+                    contender.name
+                );
             }
         }
         report.push('\n');
