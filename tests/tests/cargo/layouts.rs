@@ -185,6 +185,28 @@ fn a_changed_trait_does_not_reach_objects_with_the_old_methods() {
     live.quit();
 }
 
+/// Objects from before lead to the old method: new code would have called that with the arguments of the new one.
+#[test]
+fn a_method_with_other_parameters_does_not_reach_objects_with_the_old_one() {
+    let project = LiveProject::with_main(PROGRAM);
+    let mut live = project.run();
+    assert_eq!(live.line(), "ready");
+    let shown = live.ask("show");
+    let text = PROGRAM
+        .replace("fn greet(&self)", "fn greet(&self, more: &str)")
+        .replace("greeters[0].greet()", "greeters[0].greet(\"more\")");
+    assert_ne!(text, PROGRAM);
+    project.save(MAIN, &text);
+    let refused = live.refused();
+    assert_eq!(refused.text("code"), "LS0002", "{refused}");
+    assert!(
+        refused.text("message").contains("method greet"),
+        "{refused}"
+    );
+    assert_eq!(live.ask("show"), shown);
+    live.quit();
+}
+
 #[test]
 fn a_static_that_becomes_another_type_is_refused_by_its_name() {
     let project = LiveProject::with_main(PROGRAM);

@@ -24,7 +24,7 @@ pub enum ChangeKind {
     Size,
     /// The alignment of the whole.
     Align,
-    /// A trait's methods have another order or number.
+    /// A trait's methods have another order, number or signature.
     Trait,
     /// Parameters or result of a function.
     Signature,
@@ -39,7 +39,7 @@ pub struct Change {
     pub kind: ChangeKind,
     /// Name of the type, of the implementation `<T as Trait>`, of the function or of the static.
     pub type_name: String,
-    /// The field (`x`, or `Variant.x`), the variant, or the slot of a method.
+    /// The field (`x`, or `Variant.x`), the variant, or the method: its slot, or its name.
     pub member: Option<String>,
     /// How it was; empty for what is new.
     pub old: String,

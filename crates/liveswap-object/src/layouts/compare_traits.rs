@@ -1,21 +1,27 @@
-//! Tables of methods: a trait whose methods have another number or order breaks every trait object that lives.
+//! Tables of methods: a trait whose methods have another number, order or signature breaks every trait object
+//! that lives.
 
-use super::{Change, ChangeKind, Layouts, VTable};
+use super::vtables::without_hash;
+use super::{Change, ChangeKind, Layouts, VTable, is_environment};
 
 /// The implementations whose trait has other methods than before; one report for each trait.
 pub(super) fn traits(old: &Layouts, new: &Layouts) -> Vec<Change> {
     let mut found: Vec<(&str, Change)> = Vec::new();
     let mut tables: Vec<_> = new.vtables.iter().collect();
     tables.sort_by_key(|(name, _)| *name);
-    for (name, new) in tables {
-        let Some(old) = old.vtables.get(name).filter(|old| *old != new) else {
+    for (name, table) in tables {
+        let Some(known) = old.vtables.get(name) else {
             continue;
         };
         let trait_name = trait_of(name);
         if found.iter().any(|(other, _)| *other == trait_name) {
             continue;
         }
-        if let Some((member, old, new)) = difference(name, old, new) {
+        let found_in = |(member, old, new)| (Some(member), old, new);
+        let by_name = difference(name, known, table);
+        if let Some((member, old, new)) =
+            by_name.or_else(|| signature(known, table, old, new).map(found_in))
+        {
             let change = Change {
                 kind: ChangeKind::Trait,
                 type_name: name.clone(),
@@ -67,7 +73,7 @@ fn difference(name: &str, old: &VTable, new: &VTable) -> Option<(Option<String>,
         .and_then(|rest| rest.split_once(" as "));
     let implementer = implementer.map_or("", |(implementer, _)| implementer);
     (0..old.methods.len()).find_map(|slot| {
-        if old.methods[slot] == new.methods[slot] {
+        if without_hash(&old.methods[slot]) == without_hash(&new.methods[slot]) {
             return None;
         }
         let old = method(old, slot, implementer)?;
@@ -76,16 +82,33 @@ fn difference(name: &str, old: &VTable, new: &VTable) -> Option<(Option<String>,
     })
 }
 
+/// The first method that is called otherwise than before: its name, how it was, how it is. A trait object from
+/// before leads to the old method, and new code calls that as the new one.
+fn signature(
+    old: &VTable,
+    new: &VTable,
+    old_layouts: &Layouts,
+    new_layouts: &Layouts,
+) -> Option<(String, String, String)> {
+    old.methods.iter().zip(&new.methods).find_map(|(old, new)| {
+        if old.is_empty() || new.is_empty() {
+            return None;
+        }
+        let was = old_layouts.signatures.get(&**old)?;
+        // A method in an object that did not change.
+        let known = new_layouts.signatures.get(&**new);
+        let is = known.or_else(|| old_layouts.signatures.get(&**new))?;
+        let comparable = was != is && !is_environment(was) && !is_environment(is);
+        comparable.then(|| (last_part(new), was.clone(), is.clone()))
+    })
+}
+
 /// The name of the method in a slot. Optimisation lets functions of equal code share one symbol, in which
 /// case the symbol may be that of another method: then it tells nothing.
 fn method(table: &VTable, slot: usize, implementer: &str) -> Option<String> {
-    let symbol = &table.methods[slot];
-    let shared = table
-        .methods
-        .iter()
-        .filter(|other| *other == symbol)
-        .count()
-        > 1;
+    let symbol = without_hash(&table.methods[slot]);
+    let same = table.methods.iter();
+    let shared = same.filter(|other| without_hash(other) == symbol).count() > 1;
     if symbol.is_empty() || shared {
         return None;
     }
@@ -101,6 +124,13 @@ fn method(table: &VTable, slot: usize, implementer: &str) -> Option<String> {
     }
     let name = path.rsplit("::").find(|part| !part.ends_with('>'))?;
     Some(name.to_owned())
+}
+
+/// `area` of `<a::Square as a::Shape>::area`.
+fn last_part(symbol: &str) -> String {
+    let path = readable(without_hash(symbol));
+    let name = path.rsplit("::").find(|part| !part.ends_with('>'));
+    name.unwrap_or(&path).to_owned()
 }
 
 /// The demangled name; the older mangling needs its end back.

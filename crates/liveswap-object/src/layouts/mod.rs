@@ -106,8 +106,8 @@ pub struct Variant {
 /// The methods that a trait object finds its code by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VTable {
-    /// The linkage name of the function in each slot after the three that all tables have, without the hash
-    /// that changes with types. Empty for a slot that holds no function.
+    /// The linkage name of the function in each slot after the three that all tables have. Empty for a slot
+    /// that holds no function.
     pub methods: Box<[Box<str>]>,
 }
 

@@ -61,15 +61,15 @@ impl<'e, 'a> Functions<'e, 'a> {
         let entry = relocation_at(object, home, offset)?;
         let target = object.symbols.get(entry.symbol)?;
         if target.undefined || target.is_function() {
-            return Some(without_hash(target.name));
+            return Some(target.name);
         }
         let offset = target.value.wrapping_add(entry.addend);
-        self.at(target.section?, offset).map(without_hash)
+        self.at(target.section?, offset)
     }
 }
 
 /// A name of the older mangling without the hash at its end, which changes with the types of the function.
-fn without_hash(name: &str) -> &str {
+pub(super) fn without_hash(name: &str) -> &str {
     let cut = name.len().checked_sub(20);
     match cut.and_then(|cut| name.split_at_checked(cut)) {
         Some((start, end)) if name.starts_with("_ZN") && end.starts_with("17h") => start,
