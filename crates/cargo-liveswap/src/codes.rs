@@ -120,16 +120,17 @@ impl Code {
             Code::Vtable => Explanation {
                 code: "LS0002",
                 title: "the methods of a trait object changed",
-                problem: "A trait that is used as `dyn Trait` gained or lost a method, or its methods \
-                          changed their order.",
+                problem: "A trait that is used as `dyn Trait` gained or lost a method, its methods changed \
+                          their order, or one of them has other parameters or another result.",
                 why: "Trait objects that exist hold a table of the old methods. New code would call the \
-                      wrong entry of it.",
+                      wrong entry of it, or the old method as if it were the new one.",
                 advice: "Start the program anew. Bodies of the methods can be changed at any time.",
             },
             Code::StaticType => Explanation {
                 code: "LS0003",
                 title: "the type of a static changed",
-                problem: "A `static` or `thread_local!` has another size or type than before the edit.",
+                problem: "A `static` or `thread_local!` that can be written to has another size or type than \
+                          before the edit.",
                 why: "It keeps its value over a swap, and its value has the old type.",
                 advice: "Start the program anew, or give the new static a new name: it is then created \
                          with its initial value.",
@@ -209,10 +210,10 @@ impl Code {
             Code::Signature => Explanation {
                 code: "LS0012",
                 title: "the signature of a function changed",
-                problem: "A function that is known by its address, or that code which does not change \
-                          calls, takes other arguments or returns another type than before the edit.",
-                why: "Callers that go on would hand over the old arguments, and new code would read \
-                      them as the new ones.",
+                problem: "A function with a name of its own for other languages (`#[no_mangle]`) takes \
+                          other arguments or returns another type than before the edit.",
+                why: "Callers that go on, in other languages as well, would hand over the old \
+                      arguments, and new code would read them as the new ones.",
                 advice: "Start the program anew, or give the function with the new signature a new \
                          name.",
             },

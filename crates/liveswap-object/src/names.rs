@@ -70,6 +70,12 @@ pub fn without_hash(name: &str) -> Option<&str> {
     (path.starts_with("_ZN") && is_hash && !path.contains("$u7b$$u7b$")).then_some(path)
 }
 
+/// Whether a static is what `tracing`'s macros keep of the place that they stand in: the call site, or its
+/// description.
+pub fn is_call_site(name: &str) -> bool {
+    name.contains("__CALLSITE")
+}
+
 /// A symbol's name for people: demangled, without the hash.
 pub fn for_people(name: &str) -> String {
     format!("{:#}", rustc_demangle::demangle(name))

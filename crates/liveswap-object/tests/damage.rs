@@ -4,6 +4,7 @@ use std::process::Command;
 
 use liveswap_object::elf::Elf;
 use liveswap_object::functions::Functions;
+use liveswap_object::patch::Renamed;
 use liveswap_object::program::executable::Executable;
 use liveswap_object::program::index::ObjectIndex;
 use liveswap_object::program::target::Statics;
@@ -45,7 +46,7 @@ fn use_it(bytes: &[u8]) -> bool {
     };
     let functions = Functions::of(&object);
     let statics = Statics::of(&object);
-    ObjectIndex::of(&object, &functions, &statics, true).is_ok() && rewritten
+    ObjectIndex::of(&object, &functions, &statics, true, &Renamed::new()).is_ok() && rewritten
 }
 
 #[test]

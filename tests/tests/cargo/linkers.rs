@@ -62,6 +62,57 @@ fn symbol_names_of_version_0_in_optimised_code() {
     works("-C symbol-mangling-version=v0 -C opt-level=3", "");
 }
 
+/// These names do not tell the signature: the function is another one under the same name.
+fn signature_goes_live_under_names_of_version_0(level: u8) {
+    let project = LiveProject::with_main(
+        r#"
+use std::io::BufRead;
+
+mod work;
+
+fn main() {
+    let held: fn(u32) -> String = work::shown;
+    println!("ready");
+    for line in std::io::stdin().lock().lines() {
+        if line.unwrap() == "quit" {
+            return;
+        }
+        println!("{} held={}", work::work(), held(7));
+    }
+}
+"#,
+    );
+    let work = "pub fn shown(n: u32) -> String {\n    format!(\"{n}\")\n}\n\n#[inline(never)]\npub fn work() -> String {\n    shown(5)\n}\n";
+    project.write("src/work.rs", work);
+    let flags = format!("-C symbol-mangling-version=v0 -C opt-level={level}");
+    let mut live = project.live().env("RUSTFLAGS", &flags).start();
+    assert_eq!(live.line(), "ready");
+    assert_eq!(live.ask("work"), "5 held=7");
+    let other = work
+        .replace("shown(n: u32)", "shown(n: &str)")
+        .replace("shown(5)", "shown(\"five\")")
+        .replace("format!(\"{n}\")", "format!(\"<{n}>\")");
+    // `main` holds it as what it was.
+    project.edit("src/main.rs", "work::shown;", "|n| n.to_string();");
+    project.save("src/work.rs", &other);
+    live.swapped();
+    assert_eq!(live.ask("work"), "<five> held=7");
+    project.save("src/work.rs", &other.replace("<{n}>", "[{n}]"));
+    live.swapped();
+    assert_eq!(live.ask("work"), "[five] held=7");
+    live.quit();
+}
+
+#[test]
+fn a_changed_signature_goes_live_under_names_of_version_0() {
+    signature_goes_live_under_names_of_version_0(0);
+}
+
+#[test]
+fn a_changed_signature_goes_live_under_names_of_version_0_in_optimised_code() {
+    signature_goes_live_under_names_of_version_0(3);
+}
+
 #[test]
 fn no_debug_information() {
     works("", "debug = 0");

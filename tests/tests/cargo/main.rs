@@ -13,6 +13,7 @@ mod pointers;
 mod saves;
 mod state;
 mod surface;
+mod tables;
 mod terminal;
 mod threads;
 mod tools;

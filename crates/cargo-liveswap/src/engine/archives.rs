@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use liveswap_object::patch::{Archives, Member};
+use liveswap_object::patch::Member;
 use object::ReadCache;
 use object::read::archive::ArchiveFile;
 
@@ -32,18 +32,8 @@ impl ArchiveSet {
         }
     }
 
-    /// Adds archives of new dependencies. One whose path is known already replaces nothing.
-    pub fn add(&mut self, paths: Vec<PathBuf>) {
-        for path in paths {
-            if !self.paths.contains(&path) {
-                self.paths.push(path);
-            }
-        }
-    }
-}
-
-impl Archives for ArchiveSet {
-    fn member_defining(&self, symbol: &str) -> Option<Member> {
+    /// The first member in the order of the link line that defines this symbol.
+    pub fn member_defining(&self, symbol: &str) -> Option<Member> {
         let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
         while index.indexed < self.paths.len() {
             let n = index.indexed;
@@ -70,6 +60,15 @@ impl Archives for ArchiveSet {
             Err(problem) => {
                 tracing::warn!("cannot read {}: {problem}", path.display());
                 None
+            }
+        }
+    }
+
+    /// Adds archives of new dependencies. One whose path is known already replaces nothing.
+    pub fn add(&mut self, paths: Vec<PathBuf>) {
+        for path in paths {
+            if !self.paths.contains(&path) {
+                self.paths.push(path);
             }
         }
     }

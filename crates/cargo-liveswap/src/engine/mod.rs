@@ -5,13 +5,17 @@
 
 mod archives;
 mod debug_file;
+mod layouts;
+mod objects;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use liveswap_object::layouts::{self, ChangeKind, Layouts};
+use liveswap_object::layouts::Layouts;
 use liveswap_object::names;
-use liveswap_object::patch::{self, NewObject, NewUnit, Refusal, Renamed, Room};
+use liveswap_object::patch::{
+    self, Identities, LiveBytes, Member, NewObject, NewUnit, Refusal, Renamed, Room, Supply,
+};
 use liveswap_object::program::Program;
 use liveswap_object::program::executable::Executable;
 use liveswap_protocol::message::Hello;
@@ -20,6 +24,7 @@ use liveswap_protocol::patch::{Place, SLICE_SIZE};
 use crate::model::{Compiled, Linked};
 use crate::session::parts::{ModuleReport, OldBody, Outcome, Planned, Planner};
 use archives::ArchiveSet;
+use objects::{NewObjects, Objects};
 
 /// Knows what is live.
 #[derive(Debug)]
@@ -27,6 +32,7 @@ pub struct Engine {
     program: Program,
     layouts: Layouts,
     archives: ArchiveSet,
+    objects: Objects,
     /// Whether a unit was optimised, by its key.
     optimised: HashMap<String, bool>,
 }
@@ -36,6 +42,7 @@ pub struct Engine {
 pub struct Plan {
     planned: patch::Planned,
     layouts: Layouts,
+    objects: NewObjects,
 }
 
 impl Engine {
@@ -55,6 +62,7 @@ impl Engine {
             program: Program::new(executable),
             layouts: Layouts::default(),
             archives: ArchiveSet::new(linked.archives.clone()),
+            objects: Objects::default(),
             optimised: HashMap::new(),
         };
         for krate in &linked.crates {
@@ -68,14 +76,16 @@ impl Engine {
                     .program
                     .add_object(&krate.unit, cgu, optimised, &bytes)
                     .map_err(|error| problem(&error))?;
-                let layouts = layouts::read(&bytes).map_err(|error| problem(&error))?;
+                let layouts =
+                    liveswap_object::layouts::read(&bytes).map_err(|error| problem(&error))?;
+                engine.objects.add_file(&krate.name, cgu, path, &bytes);
                 engine.layouts.merge(&layouts);
             }
         }
         Ok(engine)
     }
 
-    fn units(&mut self, compiled: &Compiled) -> Vec<NewUnit> {
+    fn units(&self, compiled: &Compiled) -> Vec<NewUnit> {
         compiled
             .crates
             .iter()
@@ -96,41 +106,6 @@ impl Engine {
             .collect()
     }
 
-    /// Compares the layouts of all types in new objects with those that living data may have.
-    fn check_layouts(&self, units: &[NewUnit]) -> Result<Layouts, Refused> {
-        let mut new = Layouts::default();
-        for object in units.iter().flat_map(|unit| &unit.changed) {
-            let layouts = layouts::read(&object.bytes).map_err(|error| Refused {
-                code: "LS0006",
-                message: error.to_string(),
-            })?;
-            new.merge(&layouts);
-        }
-        let mut changes = layouts::compare(&self.layouts, &new);
-        let typeless = named_without_types(&new);
-        changes.extend(layouts::compare_statics(&self.layouts, &typeless));
-        changes.extend(layouts::compare_signatures(&self.layouts, &typeless));
-        let causes: Vec<_> = changes.iter().filter(|change| change.cause).collect();
-        let Some(first) = causes.first().copied().or(changes.first()) else {
-            return Ok(new);
-        };
-        let code = match first.kind {
-            ChangeKind::Trait => "LS0002",
-            ChangeKind::Static => "LS0003",
-            ChangeKind::Signature => "LS0012",
-            _ => "LS0001",
-        };
-        let mut message = first.to_string();
-        let mut others: Vec<&str> = causes.iter().map(|change| &*change.type_name).collect();
-        others.retain(|name| *name != first.type_name);
-        others.sort_unstable();
-        others.dedup();
-        if !others.is_empty() {
-            message.push_str(&format!(" (also changed: `{}`)", others.join("`, `")));
-        }
-        Err(Refused { code, message })
-    }
-
     fn prepare(&mut self, compiled: Compiled, hello: &Hello) -> Result<Outcome<Plan>, Refused> {
         self.archives.add(compiled.new_archives.clone());
         let units = self.units(&compiled);
@@ -140,16 +115,22 @@ impl Engine {
         };
         // Both read all new objects, and neither needs the other.
         let (layouts, planned) = std::thread::scope(|scope| {
-            let layouts = scope.spawn(|| self.check_layouts(&units));
-            let planned = self.make(&units, &Renamed::new(), &room);
+            let layouts = scope.spawn(|| layouts::compare(&self.layouts, &units));
+            let planned = self.make(&units, &Identities::default(), &room);
             (layouts.join(), planned)
         });
-        let layouts = layouts.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let compared = layouts.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        // What it says of types says more than where the plan failed.
+        compared.check(planned.as_ref().ok())?;
         let mut planned = planned?;
-        let renamed = self.renamed(&planned, &layouts);
-        if !renamed.is_empty() {
-            planned = self.make(&units, &renamed, &room)?;
+        let identities = Identities {
+            renamed: self.renamed(&planned, &compared.layouts),
+            others: compared.other_functions(),
+        };
+        if !identities.is_empty() {
+            planned = self.make(&units, &identities, &room)?;
         }
+        let layouts = compared.layouts;
         let mut pending = compiled.pending;
         pending.extend(planned.initialisers.iter().map(|name| {
             format!(
@@ -157,8 +138,11 @@ impl Engine {
             )
         }));
         if planned.is_empty() {
-            self.program.commit(planned);
-            self.layouts.merge(&layouts);
+            self.commit(Plan {
+                planned,
+                layouts,
+                objects: objects::of_units(&units),
+            });
             return Ok(Outcome::Unchanged { pending });
         }
         let mains = self.mains(&planned);
@@ -199,17 +183,21 @@ impl Engine {
                 })
                 .collect(),
             debug_file: debug_file::make(&self.program, &planned, hello),
-            plan: Plan { planned, layouts },
+            plan: Plan {
+                planned,
+                layouts,
+                objects: objects::of_units(&units),
+            },
         })))
     }
 
     fn make(
         &self,
         units: &[NewUnit],
-        renamed: &Renamed,
+        identities: &Identities,
         room: &Room,
     ) -> Result<patch::Planned, Refusal> {
-        patch::plan(&self.program, units, renamed, &self.archives, room)
+        patch::plan(&self.program, units, identities, self, room)
     }
 
     /// Functions that came under one symbol and went under another, and are the same by path, generic
@@ -241,36 +229,18 @@ impl Engine {
             .collect()
     }
 
-    /// The `main` functions that a plan changes.
+    /// The `main` functions that a plan replaces.
     fn mains(&self, planned: &patch::Planned) -> Vec<String> {
         planned
             .modules
             .iter()
             .flat_map(|module| {
                 let main = main_of(&module.name);
-                module
-                    .changed
-                    .iter()
-                    .filter(move |name| **name == main)
-                    .cloned()
+                let replaced = module.changed.iter().chain(&module.copied);
+                replaced.filter(move |name| **name == main).cloned()
             })
             .collect()
     }
-}
-
-/// The types of functions and statics whose names do not tell them: legacy mangling puts a hash of the type
-/// into the name.
-fn named_without_types(layouts: &Layouts) -> Layouts {
-    let typeless = |all: &HashMap<String, String>| -> HashMap<String, String> {
-        all.iter()
-            .filter(|(name, _)| !name.starts_with("_ZN"))
-            .map(|(name, text)| (name.clone(), text.clone()))
-            .collect()
-    };
-    let mut found = Layouts::default();
-    found.signatures = typeless(&layouts.signatures);
-    found.statics = typeless(&layouts.statics);
-    found
 }
 
 fn main_of(name: &str) -> String {
@@ -328,6 +298,16 @@ fn root(function: &str) -> &str {
     &start[..end]
 }
 
+impl Supply for Engine {
+    fn member_defining(&self, symbol: &str) -> Option<Member> {
+        self.archives.member_defining(symbol)
+    }
+
+    fn live_object(&self, cgu: &str) -> Option<LiveBytes> {
+        self.objects.get(cgu)
+    }
+}
+
 struct Refused {
     code: &'static str,
     message: String,
@@ -367,6 +347,7 @@ impl Planner for Engine {
     fn commit(&mut self, plan: Plan) {
         self.program.commit(plan.planned);
         self.layouts.merge(&plan.layouts);
+        self.objects.commit(plan.objects);
     }
 
     fn abandon(&mut self, plan: Plan) {

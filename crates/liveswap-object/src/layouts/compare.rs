@@ -44,35 +44,36 @@ pub fn compare(old: &Layouts, new: &Layouts) -> Vec<Change> {
     changes
 }
 
-/// The functions whose parameters or result are not what they were under the same linkage name.
-pub fn compare_signatures(old: &Layouts, new: &Layouts) -> Vec<Change> {
+/// The functions whose parameters or result are not what they were under the same linkage name, with that.
+pub fn compare_signatures(old: &Layouts, new: &Layouts) -> Vec<(String, Change)> {
     texts(ChangeKind::Signature, &old.signatures, &new.signatures)
 }
 
-/// The statics whose type has another name than before.
-pub fn compare_statics(old: &Layouts, new: &Layouts) -> Vec<Change> {
+/// The statics whose type has another name than before, with their linkage names.
+pub fn compare_statics(old: &Layouts, new: &Layouts) -> Vec<(String, Change)> {
     texts(ChangeKind::Static, &old.statics, &new.statics)
 }
 
 type Texts = std::collections::HashMap<String, String>;
 
-fn texts(kind: ChangeKind, old: &Texts, new: &Texts) -> Vec<Change> {
+fn texts(kind: ChangeKind, old: &Texts, new: &Texts) -> Vec<(String, Change)> {
     let differing = new.iter().filter_map(|(name, new)| {
         let old = old.get(name).filter(|old| *old != new)?;
         if is_environment(old) || is_environment(new) {
             return None;
         }
-        Some(Change {
+        let change = Change {
             kind,
             type_name: format!("{:#}", rustc_demangle::demangle(name)),
             member: None,
             old: old.clone(),
             new: new.clone(),
             cause: true,
-        })
+        };
+        Some((name.clone(), change))
     });
     let mut changes: Vec<_> = differing.collect();
-    changes.sort_by(|a, b| a.type_name.cmp(&b.type_name));
+    changes.sort_by(|(_, a), (_, b)| a.type_name.cmp(&b.type_name));
     changes
 }
 

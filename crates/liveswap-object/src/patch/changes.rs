@@ -8,7 +8,8 @@ use crate::elf::{Elf, Section};
 use crate::functions::Functions;
 use crate::names;
 use crate::patch::flips::decide_slots;
-use crate::patch::{ModuleChange, NewUnit, Renamed};
+use crate::patch::renewed::{Renewed, refers};
+use crate::patch::{Identities, ModuleChange, NewUnit, Renamed};
 use crate::program::index::{FunctionDefinition, ObjectIndex};
 use crate::program::target::Statics;
 use crate::program::{FunctionKey, LiveFunction, Program, Slot, Slots};
@@ -61,6 +62,8 @@ pub(crate) struct Source<'a> {
     pub functions: Functions,
     pub statics: Statics<'a>,
     pub index: ObjectIndex,
+    /// The same, as if functions that have other symbols than before had kept them.
+    as_before: Option<ObjectIndex>,
 }
 
 impl<'a> Source<'a> {
@@ -69,14 +72,20 @@ impl<'a> Source<'a> {
         unit: usize,
         optimised: bool,
         bytes: &'a Arc<[u8]>,
+        renamed: &Renamed,
     ) -> Result<Source<'a>, Error> {
         let object = Elf::parse(bytes)?;
         let functions = Functions::of(&object);
         let statics = Statics::of(&object);
-        let index = if cgu.is_some() {
-            ObjectIndex::of(&object, &functions, &statics, optimised)?
-        } else {
-            ObjectIndex::default()
+        let none = Renamed::new();
+        let of = |renamed| ObjectIndex::of(&object, &functions, &statics, optimised, renamed);
+        let index = match &cgu {
+            Some(_) => of(&none)?,
+            None => ObjectIndex::default(),
+        };
+        let as_before = match &cgu {
+            Some(_) if !renamed.is_empty() => Some(of(renamed)?),
+            _ => None,
         };
         Ok(Source {
             cgu,
@@ -87,7 +96,13 @@ impl<'a> Source<'a> {
             functions,
             statics,
             index,
+            as_before,
         })
+    }
+
+    /// What is compared with what is live.
+    pub fn compared(&self) -> &ObjectIndex {
+        self.as_before.as_ref().unwrap_or(&self.index)
     }
 }
 
@@ -147,23 +162,30 @@ pub(crate) fn find(
     program: &Program,
     units: &[NewUnit],
     sources: &[Source<'_>],
-    renamed: &Renamed,
-) -> Changes {
+    identities: &Identities,
+    renewed: &Renewed,
+) -> Result<Changes, Error> {
     let mut changes = Changes {
         functions: Vec::new(),
         by_key: HashMap::new(),
         gone: Vec::new(),
         moved: Vec::new(),
-        renamed: renamed.clone(),
+        renamed: identities.renamed.clone(),
         modules: Vec::new(),
     };
     for (number, unit) in units.iter().enumerate() {
-        one_unit(program, unit, number, sources, renamed, &mut changes);
+        let unit = OneUnit {
+            unit,
+            number,
+            identities,
+            renewed,
+        };
+        one_unit(program, &unit, sources, &mut changes)?;
     }
     for (n, change) in changes.functions.iter().enumerate() {
         changes.by_key.insert(change.key.clone(), n);
     }
-    changes
+    Ok(changes)
 }
 
 /// The objects of a unit that are replaced or gone.
@@ -178,8 +200,7 @@ fn outgoing<'a>(program: &'a Program, unit: &'a NewUnit) -> Outgoing<'a> {
         definitions: Vec::new(),
     };
     for (cgu, object) in &program.objects {
-        let replaced = unit.changed.iter().any(|new| new.cgu == *cgu);
-        if object.unit == unit.unit && (replaced || !unit.all.contains(cgu)) {
+        if unit.lets_go(cgu, object) {
             found.cgus.insert(cgu);
             found.definitions.extend(
                 object
@@ -200,14 +221,26 @@ fn key_of(definition: &FunctionDefinition, cgu: &Arc<str>) -> FunctionKey {
     }
 }
 
+/// A unit, its number, and what is known of all of them.
+struct OneUnit<'a> {
+    unit: &'a NewUnit,
+    number: usize,
+    identities: &'a Identities,
+    renewed: &'a Renewed,
+}
+
 fn one_unit(
     program: &Program,
-    unit: &NewUnit,
-    number: usize,
+    one: &OneUnit<'_>,
     sources: &[Source<'_>],
-    renamed: &Renamed,
     changes: &mut Changes,
-) {
+) -> Result<(), Error> {
+    let OneUnit {
+        unit,
+        number,
+        identities,
+        renewed,
+    } = *one;
     let outgoing = outgoing(program, unit);
     let mut module = ModuleChange {
         name: unit.name.clone(),
@@ -230,19 +263,26 @@ fn one_unit(
         let begin = changes.functions.len();
         for (number, definition) in source.index.functions.iter().enumerate() {
             let key = key_of(definition, cgu);
-            let (live, moved) = counterpart(
-                program,
-                &key,
-                source.optimised,
-                &outgoing,
-                &keys_now,
-                renamed,
-            );
+            let (live, moved) = if identities.others.contains(&key.name) {
+                (None, None)
+            } else {
+                counterpart(
+                    program,
+                    &key,
+                    source,
+                    &outgoing,
+                    &keys_now,
+                    &identities.renamed,
+                )
+            };
             changes.moved.extend(moved);
             let fate = match &live {
                 None => Fate::New,
-                Some(live) if live.digest == definition.digest => Fate::Same,
-                Some(_) => Fate::Replaced,
+                Some(live) if live.digest != source.compared().functions[number].digest => {
+                    Fate::Replaced
+                }
+                Some(_) if refers(source, definition.section, renewed)? => Fate::Replaced,
+                Some(_) => Fate::Same,
             };
             let live_slots = live.as_ref().map(|live| live.slots.clone());
             changes.functions.push(FunctionChange {
@@ -260,14 +300,21 @@ fn one_unit(
                 flips: Vec::new(),
             });
         }
-        decide_slots(program, source, &mut changes.functions[begin..]);
+        decide_slots(
+            program,
+            source,
+            &identities.renamed,
+            &mut changes.functions[begin..],
+        );
     }
     for change in &changes.functions[first..] {
         let name = names::for_people(&change.key.name);
         match change.fate {
             Fate::Replaced => module.changed.push(name),
+            Fate::New if identities.others.contains(&change.key.name) => module.changed.push(name),
             Fate::New => module.added.push(name),
-            Fate::Same | Fate::Copied => {}
+            Fate::Copied => module.copied.push(name),
+            Fate::Same => {}
         }
     }
     for (cgu, definition) in &outgoing.definitions {
@@ -282,6 +329,7 @@ fn one_unit(
     module.changed.sort();
     module.changed.dedup();
     changes.modules.push(module);
+    Ok(())
 }
 
 /// Whether an object of the unit that stays as it is defines the same function.
@@ -306,7 +354,7 @@ fn still_defined(
 fn counterpart(
     program: &Program,
     key: &FunctionKey,
-    optimised: bool,
+    source: &Source<'_>,
     outgoing: &Outgoing<'_>,
     keys_now: &HashSet<FunctionKey>,
     renamed: &Renamed,
@@ -316,7 +364,7 @@ fn counterpart(
         && let Some(live) = program.functions.get(key)
     {
         let mut live = live.clone();
-        if optimised && !live.present {
+        if source.optimised && !live.present {
             // Who called it before it was gone may still be on a stack.
             live.slots.internal = None;
         }
@@ -324,15 +372,18 @@ fn counterpart(
     }
     let name = known.unwrap_or(&key.name);
     let gone = program.gone.get(name).filter(|_| known.is_none());
-    let Some((moved, live)) = outgoing
+    let Some((moved, live, home)) = outgoing
         .definitions
         .iter()
         .filter(|(_, definition)| definition.name == *name)
-        .map(|(cgu, definition)| key_of(definition, cgu))
-        .filter(|other| !keys_now.contains(other))
+        .map(|(cgu, definition)| (key_of(definition, cgu), Some(*cgu)))
+        .filter(|(other, _)| !keys_now.contains(other))
         // It was gone for some generations.
-        .chain(gone.cloned())
-        .find_map(|other| program.functions.get(&other).map(|live| (other, live)))
+        .chain(gone.map(|other| (other.clone(), None)))
+        .find_map(|(other, home)| {
+            let live = program.functions.get(&other)?;
+            Some((other, live, home))
+        })
     else {
         return (None, None);
     };
@@ -343,9 +394,11 @@ fn counterpart(
             .slots
             .public
             .or(live.slots.address)
-            .or(live.slots.internal.filter(|_| !optimised));
+            .or(live.slots.internal.filter(|_| !source.optimised));
     }
-    if optimised {
+    // Its own object may go on calling it as before, if only its symbol is another.
+    let stayed = known.is_some() && moved.cgu.is_some() == key.cgu.is_some();
+    if source.optimised && !(stayed && home == source.cgu.as_ref()) {
         live.slots.internal = None;
     }
     (Some(live), Some(moved))

@@ -35,14 +35,13 @@ impl Builder<'_, '_> {
             gone_functions: self.changes.gone.clone(),
             moved_functions: self.changes.moved.clone(),
             renamed: self.changes.renamed.clone(),
-            gone_statics: statics.gone,
             statics: statics.kept,
             ..Next::default()
         };
         let mut old_bodies = Vec::new();
         for change in &self.changes.functions {
             let mut live = self.live_after(change, &place_of);
-            if change.fate == Fate::Replaced
+            if matches!(change.fate, Fate::Replaced | Fate::Copied)
                 && let Some(old) = &change.live
                 && let Some((place, len)) = old.body
             {
@@ -86,6 +85,7 @@ impl Builder<'_, '_> {
             patch: image.patch,
             modules,
             initialisers: statics.initialisers,
+            renewed: statics.renewed,
             old_bodies,
             came: self.names_of(Fate::New),
             went: self
@@ -166,7 +166,7 @@ impl Builder<'_, '_> {
             place,
             size: definition.size,
             initial: definition.digest,
-            present: true,
+            renewable: definition.renewable,
         })
     }
 
@@ -207,8 +207,8 @@ impl Builder<'_, '_> {
             }
         }
         for (cgu, object) in &self.program.objects {
-            let unit = units.iter().find(|unit| unit.unit == object.unit);
-            if unit.is_some_and(|unit| !unit.all.contains(cgu)) {
+            // One that is replaced is entered again by its new object.
+            if units.iter().any(|unit| unit.lets_go(cgu, object)) {
                 next.gone_objects.push(Arc::clone(cgu));
             }
         }

@@ -4,7 +4,6 @@
 //! [`changes`] decides what has to be replaced, [`collect`] and [`resolve`] find the
 //! code and data that are needed for it, [`layout`] gives them places, and [`fields`] fills in what they refer to.
 
-mod archives;
 mod changes;
 mod collect;
 mod fields;
@@ -13,16 +12,18 @@ mod flips;
 mod goals;
 mod layout;
 mod plan;
+mod renewed;
 mod resolve;
 mod statics;
 mod stub;
+mod supply;
 mod unwind;
 
-pub use archives::{Archives, Member, NoArchives};
 pub use changes::Refusal;
 pub use plan::plan;
+pub use supply::{LiveBytes, Member, NoSupply, Supply};
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use liveswap_protocol::patch::{Patch, Place};
@@ -54,8 +55,33 @@ pub struct NewUnit {
     pub all: Vec<Arc<str>>,
 }
 
+impl NewUnit {
+    /// Whether an object of this unit that is live is replaced or gone.
+    fn lets_go(&self, cgu: &str, object: &LiveObject) -> bool {
+        object.unit == self.unit
+            && (self.changed.iter().any(|new| *new.cgu == *cgu)
+                || !self.all.iter().any(|name| **name == *cgu))
+    }
+}
+
 /// Functions that have another symbol than before, although they are the same functions: new name, old name.
 pub type Renamed = HashMap<Arc<str>, Arc<str>>;
+
+/// What the caller knows of functions that their symbols do not tell.
+#[derive(Clone, Debug, Default)]
+pub struct Identities {
+    /// The same functions under other symbols.
+    pub renamed: Renamed,
+    /// Other functions under the same symbols: who has the address of such a function keeps the old one.
+    pub others: HashSet<Arc<str>>,
+}
+
+impl Identities {
+    /// Whether there is nothing to know.
+    pub fn is_empty(&self) -> bool {
+        self.renamed.is_empty() && self.others.is_empty()
+    }
+}
 
 /// What the process has room for.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +99,8 @@ pub struct ModuleChange {
     pub name: String,
     /// Functions with a new body, as people call them.
     pub changed: Vec<String>,
+    /// Functions with a new body that only calls others than before.
+    pub copied: Vec<String>,
     /// New functions.
     pub added: Vec<String>,
     /// Functions that are gone.
@@ -108,6 +136,8 @@ pub struct Planned {
     pub modules: Vec<ModuleChange>,
     /// Statics whose initialiser changed: the live value stays.
     pub initialisers: Vec<String>,
+    /// Symbols of statics that are others from now on.
+    pub renewed: HashSet<Arc<str>>,
     /// Bodies that are replaced.
     pub old_bodies: Vec<OldBody>,
     /// Symbols of functions that are new, and of functions that are gone: some may be
@@ -140,7 +170,6 @@ pub(crate) struct Next {
     pub moved_functions: Vec<FunctionKey>,
     pub renamed: Renamed,
     pub statics: Vec<(Arc<str>, LiveStatic)>,
-    pub gone_statics: Vec<Arc<str>>,
     pub objects: Vec<(Arc<str>, LiveObject)>,
     pub gone_objects: Vec<Arc<str>>,
     pub brought: Vec<(Arc<str>, StaticPlace)>,
@@ -172,11 +201,6 @@ impl crate::program::Program {
         for (key, function) in next.functions {
             self.gone.remove(&key.name);
             self.functions.insert(key, function);
-        }
-        for name in next.gone_statics {
-            if let Some(known) = self.statics.get_mut(&name) {
-                known.present = false;
-            }
         }
         self.statics.extend(next.statics);
         for cgu in next.gone_objects {

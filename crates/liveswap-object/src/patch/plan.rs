@@ -1,37 +1,43 @@
 //! The way from new objects to a patch, and to the archives for what the process never needed before.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::names;
 use crate::patch::changes::{self, Refusal, Source};
 use crate::patch::collect::Builder;
-use crate::patch::statics;
-use crate::patch::{Archives, Member, NewUnit, Planned, Renamed, Room};
-use crate::program::Program;
+use crate::patch::{Identities, Member, NewObject, NewUnit, Planned, Room, Supply};
+use crate::patch::{renewed, statics};
+use crate::program::{LiveObject, Program};
 
 /// Compares new objects with what is live, and makes the patch to the next generation.
 ///
-/// `units` are all crates that were compiled, with the objects whose bytes changed. `renamed` are functions
-/// that the caller knows to be the same under another symbol.
+/// `units` are all crates that were compiled, with the objects whose bytes changed.
 ///
 /// # Errors
 /// If the next generation would not be safe or not complete; the program stays as it is.
 pub fn plan(
     program: &Program,
     units: &[NewUnit],
-    renamed: &Renamed,
-    archives: &dyn Archives,
+    identities: &Identities,
+    supply: &dyn Supply,
     room: &Room,
 ) -> Result<Planned, Refusal> {
     let mut members: Vec<Member> = Vec::new();
+    let mut units = Cow::Borrowed(units);
     loop {
-        match attempt(program, units, &members, renamed, archives, room)? {
+        match attempt(program, &units, &members, identities, supply, room)? {
             Attempt::Done(planned) => return Ok(*planned),
+            Attempt::Users(users) => {
+                for (unit, cgu) in users {
+                    take_in(program, supply, units.to_mut(), &unit, &cgu)?;
+                }
+            }
             Attempt::Missing(missing) => {
                 let before = members.len();
                 for symbol in missing {
-                    pull(program, archives, &symbol, &mut members)?;
+                    pull(program, supply, &symbol, &mut members)?;
                 }
                 if members.len() == before {
                     return Err(Refusal::NotUnderstood(
@@ -47,13 +53,54 @@ enum Attempt {
     Done(Box<Planned>),
     /// Symbols that only archives have.
     Missing(Vec<String>),
+    /// Live objects that have to be looked through as well: unit and name.
+    Users(Vec<(Arc<str>, Arc<str>)>),
+}
+
+/// Adds a live object to those that are compared.
+fn take_in(
+    program: &Program,
+    supply: &dyn Supply,
+    units: &mut Vec<NewUnit>,
+    unit: &Arc<str>,
+    cgu: &Arc<str>,
+) -> Result<(), Refusal> {
+    let Some(live) = supply.live_object(cgu) else {
+        return Err(Refusal::NotUnderstood(format!(
+            "the object {cgu} cannot be read again"
+        )));
+    };
+    let place = match units.iter().position(|known| known.unit == *unit) {
+        Some(place) => place,
+        None => {
+            let of_unit = |(cgu, object): (&Arc<str>, &LiveObject)| {
+                (object.unit == *unit).then(|| Arc::clone(cgu))
+            };
+            units.push(NewUnit {
+                unit: Arc::clone(unit),
+                name: live.crate_name,
+                optimised: program
+                    .objects
+                    .get(cgu)
+                    .is_some_and(|object| object.optimised),
+                changed: Vec::new(),
+                all: program.objects.iter().filter_map(of_unit).collect(),
+            });
+            units.len() - 1
+        }
+    };
+    units[place].changed.push(NewObject {
+        cgu: Arc::clone(cgu),
+        bytes: live.bytes,
+    });
+    Ok(())
 }
 
 /// Adds the member that defines `symbol`, and those that it needs in turn. A symbol that no archive
 /// has is left to the shared libraries.
 fn pull(
     program: &Program,
-    archives: &dyn Archives,
+    supply: &dyn Supply,
     symbol: &str,
     members: &mut Vec<Member>,
 ) -> Result<(), Refusal> {
@@ -67,7 +114,7 @@ fn pull(
         {
             continue;
         }
-        let Some(member) = archives.member_defining(&symbol) else {
+        let Some(member) = supply.member_defining(&symbol) else {
             continue;
         };
         let known = members
@@ -99,30 +146,48 @@ fn attempt(
     program: &Program,
     units: &[NewUnit],
     members: &[Member],
-    renamed: &Renamed,
-    archives: &dyn Archives,
+    identities: &Identities,
+    supply: &dyn Supply,
     room: &Room,
 ) -> Result<Attempt, Refusal> {
     let mut sources = Vec::new();
     for (n, unit) in units.iter().enumerate() {
         for object in &unit.changed {
             let cgu = Some(Arc::clone(&object.cgu));
-            sources.push(Source::read(cgu, n, unit.optimised, &object.bytes)?);
+            sources.push(Source::read(
+                cgu,
+                n,
+                unit.optimised,
+                &object.bytes,
+                &identities.renamed,
+            )?);
         }
     }
     for member in members {
-        sources.push(Source::read(None, usize::MAX, true, &member.bytes)?);
+        sources.push(Source::read(
+            None,
+            usize::MAX,
+            true,
+            &member.bytes,
+            &identities.renamed,
+        )?);
     }
     not_replaceable(program, units, &sources)?;
-    let statics = statics::find(program, units, &sources)?;
-    let changes = changes::find(program, units, &sources, renamed);
+    let statics = statics::find(program, units, &sources, &identities.others)?;
+    let users = renewed::users(program, units, &statics.renewed);
+    if !users.is_empty() {
+        let owned = users.into_iter();
+        let owned = owned.map(|(unit, cgu)| (Arc::clone(unit), Arc::clone(cgu)));
+        return Ok(Attempt::Users(owned.collect()));
+    }
+    let changes = changes::find(program, units, &sources, identities, &statics.renewed)?;
     let mut builder = Builder::new(program, &sources, changes, &statics);
     builder.collect(&statics)?;
     // What no archive has is a matter of the shared libraries.
     let missing: Vec<String> = builder
         .missing
         .iter()
-        .filter(|name| archives.member_defining(name).is_some())
+        .filter(|name| supply.member_defining(name).is_some())
         .cloned()
         .collect();
     if !missing.is_empty() {

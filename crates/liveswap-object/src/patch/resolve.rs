@@ -43,7 +43,7 @@ impl Builder<'_, '_> {
                         None => Ok(Goal::Piece(self.piece(source, section)?, offset)),
                     };
                 }
-                match self.program.statics.get(name).map(|live| live.place) {
+                match self.live_static(name) {
                     Some(StaticPlace::Memory(place)) => Ok(Goal::Fixed(plus(place, offset))),
                     Some(StaticPlace::ThreadLocal(_)) => Err(Refusal::NotUnderstood(format!(
                         "the address of thread-local {} is taken as if it were a static",
@@ -54,6 +54,12 @@ impl Builder<'_, '_> {
             }
             Target::Elsewhere { name, weak } => self.elsewhere(source, rela, name, weak),
         }
+    }
+
+    /// Where a static is that stays where it is.
+    fn live_static(&self, name: &str) -> Option<StaticPlace> {
+        let live = self.program.statics.get(name)?;
+        (!self.new_statics.contains_key(name)).then_some(live.place)
     }
 
     fn existing(&self, name: &str) -> Option<Place> {
@@ -184,9 +190,7 @@ impl Builder<'_, '_> {
                 return Ok(Goal::Slot(slot));
             }
         }
-        if let Some(live) = self.program.statics.get(name)
-            && let StaticPlace::Memory(place) = live.place
-        {
+        if let Some(StaticPlace::Memory(place)) = self.live_static(name) {
             return Ok(Goal::Fixed(place));
         }
         if let Some((source, section)) = self.new_statics.get(name).copied() {
@@ -252,9 +256,7 @@ impl Builder<'_, '_> {
             }
         };
         if own.is_none() || from.cgu.is_some() {
-            if let Some(live) = self.program.statics.get(name)
-                && let StaticPlace::ThreadLocal(offset) = live.place
-            {
+            if let Some(StaticPlace::ThreadLocal(offset)) = self.live_static(name) {
                 return Ok(Goal::Thread(offset + offset_in_section));
             }
             if let Some(StaticPlace::ThreadLocal(offset)) = self.program.brought.get(name) {

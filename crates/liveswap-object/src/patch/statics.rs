@@ -7,6 +7,7 @@ use crate::elf::Section;
 use crate::names;
 use crate::patch::NewUnit;
 use crate::patch::changes::{Refusal, Source};
+use crate::patch::renewed::{Renewed, refers};
 use crate::program::index::StaticDefinition;
 use crate::program::{LiveStatic, Program, StaticPlace};
 
@@ -19,21 +20,54 @@ pub(crate) struct StaticChanges {
     pub initialisers: Vec<String>,
     /// What is known of the statics that stay.
     pub kept: Vec<(Arc<str>, LiveStatic)>,
-    /// Those that the source no longer has.
-    pub gone: Vec<Arc<str>>,
+    /// Symbols of what is another thing from now on.
+    pub renewed: Renewed,
 }
 
-/// Compares the statics of new objects with those that are live.
+/// Compares the statics of new objects with those that are live. `others` are functions under the symbols of
+/// others.
 pub(crate) fn find(
     program: &Program,
     units: &[NewUnit],
     sources: &[Source<'_>],
+    others: &Renewed,
 ) -> Result<StaticChanges, Refusal> {
-    let mut changes = StaticChanges::default();
+    let mut changes = StaticChanges {
+        renewed: others.clone(),
+        ..StaticChanges::default()
+    };
+    while renew(program, sources, &mut changes.renewed)? {}
     for (number, unit) in units.iter().enumerate() {
         one_unit(program, unit, number, sources, &mut changes)?;
     }
     Ok(changes)
+}
+
+/// Adds the statics that are others now, because of what they hold or refer to. Tells whether there were any.
+fn renew(
+    program: &Program,
+    sources: &[Source<'_>],
+    renewed: &mut Renewed,
+) -> Result<bool, Refusal> {
+    let mut found = false;
+    for source in sources.iter().filter(|source| source.cgu.is_some()) {
+        for definition in &source.compared().statics {
+            let Some(live) = program.statics.get(&definition.name) else {
+                continue;
+            };
+            if definition.renewable
+                && live.renewable
+                && !renewed.contains(&definition.name)
+                && (live.initial != definition.digest
+                    || live.size != definition.size
+                    || refers(source, definition.section, renewed)?)
+            {
+                renewed.insert(Arc::clone(&definition.name));
+                found = true;
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn one_unit(
@@ -44,27 +78,28 @@ fn one_unit(
     changes: &mut StaticChanges,
 ) -> Result<(), Refusal> {
     let mut now: BTreeSet<Arc<str>> = BTreeSet::new();
-    let mut added: BTreeMap<String, Arc<str>> = BTreeMap::new();
+    // By path: whether all of its statics can be renewed.
+    let mut added: BTreeMap<String, bool> = BTreeMap::new();
     for (n, source) in sources.iter().enumerate() {
         if source.unit != number || source.cgu.is_none() {
             continue;
         }
-        for definition in &source.index.statics {
+        for (number, definition) in source.index.statics.iter().enumerate() {
             now.insert(Arc::clone(&definition.name));
-            match program.statics.get(&definition.name) {
-                Some(live) => kept(live, definition, changes)?,
+            let known = program.statics.get(&definition.name);
+            match known.filter(|_| !changes.renewed.contains(&definition.name)) {
+                Some(live) => kept(live, source, number, changes)?,
                 None => {
-                    if program
+                    let ambiguous = program
                         .executable
                         .symbol(&definition.name)
-                        .is_some_and(|symbol| symbol.ambiguous)
-                    {
+                        .is_some_and(|symbol| symbol.ambiguous);
+                    if known.is_none() && ambiguous {
                         return Err(Refusal::Ambiguous(names::for_people(&definition.name)));
                     }
-                    added.insert(
-                        names::for_people(&definition.name),
-                        Arc::clone(&definition.name),
-                    );
+                    *added
+                        .entry(names::for_people(&definition.name))
+                        .or_insert(true) &= definition.renewable;
                     changes
                         .new
                         .push((n, definition.section, definition.clone()));
@@ -82,8 +117,7 @@ fn one_unit(
             continue;
         }
         let names = object.index.statics.iter().map(|data| &data.name);
-        let replaced = unit.changed.iter().any(|new| new.cgu == *cgu);
-        if replaced || !unit.all.contains(cgu) {
+        if unit.lets_go(cgu, object) {
             gone.extend(names.map(Arc::clone));
         } else {
             still.extend(names.map(Arc::clone));
@@ -95,18 +129,24 @@ fn one_unit(
         .map(|name| names::for_people(name))
         .collect();
     for name in gone {
-        if still.contains(&name) || !program.statics.contains_key(&name) {
+        if still.contains(&name) {
             continue;
         }
+        let Some(live) = program.statics.get(&name) else {
+            continue;
+        };
         // The compiler's names contain a hash of the type: same path, other hash, other type.
         let path = names::for_people(&name);
-        if added.contains_key(&path) && !kept_paths.contains(&path) {
+        if added
+            .get(&path)
+            .is_some_and(|renewable| !(*renewable && live.renewable))
+            && !kept_paths.contains(&path)
+        {
             return Err(Refusal::StaticType {
                 name: path,
                 detail: "its live value cannot be read as the new type".into(),
             });
         }
-        changes.gone.push(name);
     }
     Ok(())
 }
@@ -141,9 +181,11 @@ fn same_parts(program: &Program, now: &BTreeSet<Arc<str>>) -> Result<(), Refusal
 
 fn kept(
     live: &LiveStatic,
-    definition: &StaticDefinition,
+    source: &Source<'_>,
+    number: usize,
     changes: &mut StaticChanges,
 ) -> Result<(), Refusal> {
+    let definition = &source.index.statics[number];
     let name = names::for_people(&definition.name);
     let was_thread_local = matches!(live.place, StaticPlace::ThreadLocal(_));
     if live.size != definition.size || was_thread_local != definition.thread_local {
@@ -155,25 +197,18 @@ fn kept(
             ),
         });
     }
-    if live.initial != definition.digest
-        && !is_call_site(&name)
-        && !changes.initialisers.contains(&name)
-    {
+    let is_other = live.initial != source.compared().statics[number].digest
+        || refers(source, definition.section, &changes.renewed)?;
+    if is_other && !changes.initialisers.contains(&name) {
         changes.initialisers.push(name);
     }
     changes.kept.push((
         Arc::clone(&definition.name),
         LiveStatic {
             initial: definition.digest,
-            present: true,
+            renewable: definition.renewable && live.renewable,
             ..live.clone()
         },
     ));
     Ok(())
-}
-
-/// Whether a static is what `tracing`'s macros keep of the line that they stand in: it changes with every
-/// line added above, and nobody wrote its initialiser.
-fn is_call_site(name: &str) -> bool {
-    name.contains("::__CALLSITE")
 }

@@ -2,8 +2,8 @@
 //!
 //! A digest covers the bytes and, for each relocation, what it refers to in terms that outlive a
 //! compilation: functions, statics and external symbols by name, data without a name by its contents.
-//! Source positions (`core::panic::Location`) count without line and column: a line added further up
-//! in the file changes nothing that runs.
+//! Source positions (`core::panic::Location`, call sites of `tracing`) count without line and column: a line
+//! added further up in the file changes nothing that runs.
 
 use std::collections::HashMap;
 
@@ -13,6 +13,8 @@ use crate::Error;
 use crate::elf::{Elf, Rela, Section};
 use crate::functions::Functions;
 use crate::names;
+use crate::patch::Renamed;
+use crate::program::call_site::CallSite;
 use crate::program::target::{Statics, Target, target};
 use crate::reference::{Meaning, meaning};
 
@@ -25,21 +27,25 @@ pub struct Digests<'o, 'a> {
     object: &'o Elf<'a>,
     functions: &'o Functions,
     statics: &'o Statics<'a>,
+    /// Functions that count under other names than they have.
+    renamed: &'o Renamed,
     /// `None`: under way; data may refer to itself in a circle.
     known: HashMap<Section, Option<Digest>>,
 }
 
 impl<'o, 'a> Digests<'o, 'a> {
-    /// For this object.
+    /// For this object; functions in `renamed` count under the names there.
     pub fn new(
         object: &'o Elf<'a>,
         functions: &'o Functions,
         statics: &'o Statics<'a>,
+        renamed: &'o Renamed,
     ) -> Digests<'o, 'a> {
         Digests {
             object,
             functions,
             statics,
+            renamed,
             known: HashMap::new(),
         }
     }
@@ -89,9 +95,12 @@ impl<'o, 'a> Digests<'o, 'a> {
         hash.update(&data.size.to_le_bytes());
         hash.update(&data.align.to_le_bytes());
         hash.update(&[u8::from(data.is_thread_local())]);
+        let call_site = CallSite::of(object, self.statics, section, &relocations);
         if self.is_location(section, &relocations) {
             hash.update(b"location");
             hash.update(&data.data[8..16]);
+        } else if let Some(site) = &call_site {
+            hash.update(&site.bytes);
         } else {
             hash.update(data.data);
         }
@@ -102,6 +111,13 @@ impl<'o, 'a> Digests<'o, 'a> {
                 section: data.name.to_owned(),
             })?;
             hash.update(&rela.kind.0.to_le_bytes());
+            if let Some(name) = call_site
+                .as_ref()
+                .and_then(|site| site.name_at(rela.offset))
+            {
+                hash.update(name);
+                continue;
+            }
             self.target(section, rela, meaning, &mut hash)?;
         }
         Ok(Digest(hash.digest128()))
@@ -115,19 +131,21 @@ impl<'o, 'a> Digests<'o, 'a> {
         hash: &mut Xxh3,
     ) -> Result<(), Error> {
         let object = self.object;
+        let renamed = self.renamed;
+        let counted = |name: &'a str| renamed.get(name).map_or(name, |name| &**name);
         let mut named = |tag: u8, name: &str, offset: u64| {
             hash.update(&[tag]);
             hash.update(name.as_bytes());
             hash.update(&offset.wrapping_add_signed(rela.addend).to_le_bytes());
         };
         match target(object, self.functions, self.statics, section, rela) {
-            Target::Function { symbol, .. } => named(1, object.symbols[symbol].name, 0),
+            Target::Function { symbol, .. } => named(1, counted(object.symbols[symbol].name), 0),
             Target::Inside {
                 section: body,
                 offset,
             } => named(2, object.sections[body].name, offset),
             Target::Static { name, offset, .. } => named(3, name, offset),
-            Target::Elsewhere { name, .. } => named(1, name, 0),
+            Target::Elsewhere { name, .. } => named(1, counted(name), 0),
             Target::Absolute(value) => named(4, "", value),
             Target::Anonymous {
                 section: data,

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::Error;
-use crate::elf::{Elf, Section};
+use crate::elf::{Elf, Section, SectionData};
 use crate::functions::Functions;
+use crate::names;
+use crate::patch::Renamed;
 use crate::program::digest::{Digest, Digests};
 use crate::program::target::Statics;
 use crate::reference::{FunctionUse, function_use};
@@ -41,8 +43,9 @@ pub struct StaticDefinition {
     pub size: u64,
     /// Whether each thread has its own.
     pub thread_local: bool,
-    /// Whether the program may write to it.
-    pub writable: bool,
+    /// Whether a static with another initialiser is simply another static: nobody can have written to
+    /// what it holds.
+    pub renewable: bool,
     /// What it holds at first.
     pub digest: Digest,
 }
@@ -54,12 +57,14 @@ pub struct ObjectIndex {
     pub functions: Vec<FunctionDefinition>,
     /// Its statics.
     pub statics: Vec<StaticDefinition>,
+    /// Symbols that it uses and does not define.
+    pub foreign: Vec<Arc<str>>,
     /// Code that is not reloadable because it has no section of its own, by section and digest.
     pub other_code: Vec<(Arc<str>, Digest)>,
 }
 
 impl ObjectIndex {
-    /// Reads an object.
+    /// Reads an object. In its digests the functions in `renamed` count under the names there.
     ///
     /// # Errors
     /// If it has something that is not understood.
@@ -68,8 +73,9 @@ impl ObjectIndex {
         functions: &Functions,
         statics: &Statics<'_>,
         optimised: bool,
+        renamed: &Renamed,
     ) -> Result<ObjectIndex, Error> {
-        let mut digests = Digests::new(object, functions, statics);
+        let mut digests = Digests::new(object, functions, statics, renamed);
         let mut index = ObjectIndex::default();
         let exceptions: HashMap<&str, Section> = object
             .sections
@@ -104,10 +110,16 @@ impl ObjectIndex {
                 section,
                 size: data.size,
                 thread_local: data.is_thread_local(),
-                writable: data.is_writable(),
+                renewable: is_renewable(data, name),
                 digest: digests.section(section)?,
             });
         }
+        index.foreign = object
+            .symbols
+            .iter()
+            .filter(|symbol| symbol.undefined && !symbol.name.is_empty())
+            .map(|symbol| symbol.name.into())
+            .collect();
         for (section, data) in object.sections.iter().enumerate() {
             if data.is_code()
                 && data.is_loaded()
@@ -142,6 +154,15 @@ fn calls(
         }
     }
     Ok(found)
+}
+
+/// Whether a static holds what its source says, for as long as it is there. Data without a name that it points to
+/// cannot be written to either: the language does not let a static borrow it otherwise.
+fn is_renewable(data: &SectionData<'_>, name: &str) -> bool {
+    let is_usual = data.name.starts_with(".rodata") || data.name.starts_with(".data.rel.ro");
+    // Other languages may know a static with a plain name.
+    let is_constant = is_usual && !data.is_writable() && names::is_identity(name, true);
+    is_constant || names::is_call_site(name)
 }
 
 /// Whether code belongs to the functions of its object that use it: it goes where they go.

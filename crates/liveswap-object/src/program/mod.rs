@@ -3,6 +3,7 @@
 //! The state is that of the process's newest generation. [`crate::patch`] compares new objects with it and
 //! makes the next one; only a patch that the process has applied is entered here ([`Program::commit`]).
 
+mod call_site;
 pub mod digest;
 pub mod executable;
 pub mod index;
@@ -17,6 +18,7 @@ use crate::Error;
 use crate::elf::Elf;
 use crate::functions::Functions;
 use crate::names;
+use crate::patch::Renamed;
 use digest::Digest;
 use executable::Executable;
 use index::ObjectIndex;
@@ -93,8 +95,8 @@ pub struct LiveStatic {
     pub size: u64,
     /// What its newest source holds at first.
     pub initial: Digest,
-    /// Whether the source still has it.
-    pub present: bool,
+    /// As in [`index::StaticDefinition::renewable`].
+    pub renewable: bool,
 }
 
 /// An object of the newest generation.
@@ -168,7 +170,7 @@ impl Program {
         let object = Elf::parse(bytes)?;
         let functions = Functions::of(&object);
         let statics = Statics::of(&object);
-        let index = ObjectIndex::of(&object, &functions, &statics, optimised)?;
+        let index = ObjectIndex::of(&object, &functions, &statics, optimised, &Renamed::new())?;
         let cgu: Arc<str> = cgu.into();
         for function in &index.functions {
             let key = FunctionKey {
@@ -217,7 +219,7 @@ impl Program {
                     place,
                     size: data.size,
                     initial: data.digest,
-                    present: true,
+                    renewable: data.renewable,
                 },
             );
         }

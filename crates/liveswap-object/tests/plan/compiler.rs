@@ -7,7 +7,7 @@ use std::sync::Arc;
 use liveswap_object::elf::Elf;
 use liveswap_object::names;
 use liveswap_object::patch::{
-    NewObject, NewUnit, NoArchives, Planned, Refusal, Renamed, Room, plan,
+    Identities, NewObject, NewUnit, NoSupply, Planned, Refusal, Room, plan,
 };
 use liveswap_object::program::Program;
 use liveswap_object::program::executable::Executable;
@@ -115,7 +115,13 @@ impl LiveCrate {
             slices: 64,
             page_size: 4096,
         };
-        plan(&self.program, &[unit], &Renamed::new(), &NoArchives, &room)
+        plan(
+            &self.program,
+            &[unit],
+            &Identities::default(),
+            &NoSupply,
+            &room,
+        )
     }
 
     /// Makes an edit live; returns its image.

@@ -3,6 +3,7 @@
 
 mod compiler;
 mod optimised;
+mod renewed;
 
 use compiler::{Level, LiveCrate};
 use liveswap_object::patch::Refusal;
