@@ -26,7 +26,6 @@ mod slots;
 mod storage;
 mod symbol_ref;
 mod sys;
-mod trace;
 mod transaction;
 mod turn;
 
@@ -46,4 +45,3 @@ pub use slots::CodeAddress;
 pub use storage::ALIGNMENT as GLOBAL_ALIGNMENT;
 pub use symbol_ref::SymbolRef;
 pub use sys::process::{at_exit, stderr_line};
-pub use trace::init_from_env as init_trace_from_env;

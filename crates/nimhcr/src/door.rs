@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
-use liveswap_runtime::{Runtime, Settings, at_exit, init_trace_from_env, stderr_line};
+use liveswap_runtime::{Runtime, Settings, at_exit, stderr_line};
 
 use crate::dialect::NimDialect;
 use crate::nim::Nim;
@@ -18,7 +18,7 @@ static DOOR: OnceLock<Door> = OnceLock::new();
 /// The run-time of this process, made on first use.
 pub(crate) fn door() -> &'static Door {
     DOOR.get_or_init(|| {
-        if let Err(complaint) = init_trace_from_env() {
+        if let Err(complaint) = liveswap_trace::init_from_env("", stderr_line) {
             say(&complaint);
         }
         let (settings, complaints) = Settings::from_env();

@@ -17,7 +17,7 @@ struct Boundary {
     modules: &'static [&'static str],
 }
 
-const BOUNDARIES: [Boundary; 4] = [
+const BOUNDARIES: [Boundary; 5] = [
     Boundary {
         folder: "crates/liveswap-runtime/",
         what: "the run-time of modules",
@@ -52,6 +52,19 @@ const BOUNDARIES: [Boundary; 4] = [
             "liveswap-runtime",
         ],
         modules: &["fs", "process", "env", "net", "os"],
+    },
+    Boundary {
+        folder: "crates/liveswap-trace/",
+        what: "the trace",
+        crates: &[
+            "nimhcr",
+            "cargo-liveswap",
+            "liveswap-object",
+            "liveswap-agent",
+            "liveswap-protocol",
+            "liveswap-runtime",
+        ],
+        modules: &["fs", "io", "process", "net", "os"],
     },
 ];
 
@@ -176,6 +189,7 @@ mod tests {
         };
         assert_eq!(breaches("liveswap-agent"), 2);
         assert_eq!(breaches("liveswap-runtime"), 2);
+        assert_eq!(breaches("liveswap-trace"), 2);
         assert_eq!(breaches("cargo-liveswap"), 0);
     }
 }

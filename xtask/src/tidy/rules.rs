@@ -13,9 +13,10 @@ const LINES_AT_MOST: usize = 800;
 /// The run-time in its own right: it serves every door, so it knows none of them.
 const CORE: &str = "crates/liveswap-runtime/";
 /// What must not fail by panicking: it lives in somebody else's process.
-const IN_THE_PROCESS: [&str; 3] = [
+const IN_THE_PROCESS: [&str; 4] = [
     "crates/liveswap-agent/src/",
     "crates/liveswap-runtime/src/",
+    "crates/liveswap-trace/src/",
     "crates/nimhcr/src/",
 ];
 /// The only places for `unsafe`: a folder ends with `/`.
