@@ -15,6 +15,7 @@ mod cli;
 mod codes;
 mod doctor;
 mod engine;
+mod files;
 mod interface;
 mod log;
 mod model;

@@ -34,6 +34,7 @@ use project::Project;
 use unit::Unit;
 use versions::{Reader, canonical};
 
+use crate::files;
 use crate::model::{BuildError, Change, Launch, Linked, LinkedCrate, RunOptions};
 use crate::stage::layout::Stage;
 use crate::stage::manifest::{Inputs, Manifest};
@@ -121,7 +122,7 @@ impl Build {
             (_, program, None) => {
                 // Cargo took the executable for fresh, but what belongs to it is gone.
                 let output = program.output();
-                setup::remove(&output).map_err(|error| at(&output, &error))?;
+                files::remove(&output).map_err(|error| at(&output, &error))?;
                 ready = self.cargo.build()?;
                 let (records, _, manifest) = self.linked(&ready)?;
                 (records, manifest)

@@ -9,10 +9,10 @@ use super::compile::read_objects;
 use super::difference;
 use super::program::{Graph, Records};
 use super::replay;
-use super::setup;
 use super::unit::{Objects, Unit};
 use super::versions::Reader;
 use super::{Build, at};
+use crate::files;
 use crate::model::{BuildError, CancelToken, Compiled};
 use crate::stage::linker::INPUTS;
 use crate::stage::manifest::Inputs;
@@ -45,7 +45,7 @@ impl Build {
         if is_new {
             // The file is not what cargo takes it for: the next session has to link.
             let output = program.output();
-            setup::remove(&output).map_err(|error| at(&output, &error))?;
+            files::remove(&output).map_err(|error| at(&output, &error))?;
         }
         let graph = records.graph(&program.key());
         if let Some(reason) = difference::of_graphs(&self.graph, &graph) {

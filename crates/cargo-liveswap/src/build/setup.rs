@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::agent_library;
 use super::project::Project;
+use crate::files;
 use crate::model::BuildError;
 use crate::stage::layout::{self, Stage};
 use crate::stage::record::{Environment, Record};
@@ -84,24 +85,16 @@ fn clear(target_dir: &Path) -> io::Result<()> {
 fn forget_outputs(stage: &Stage) -> io::Result<()> {
     for (record, _) in Record::read_all(stage)? {
         if record.command.is_some() {
-            remove(&record.output())?;
+            files::remove(&record.output())?;
         }
     }
     Ok(())
 }
 
-/// Removes a file that need not be there.
-pub fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
 /// Gives the command another name. A hard link survives that the command is installed anew while the
 /// session runs.
 fn link_command(command: &Path, name: &Path) -> io::Result<()> {
-    remove(name)?;
+    files::remove(name)?;
     match fs::hard_link(command, name) {
         Ok(()) => Ok(()),
         Err(_) => std::os::unix::fs::symlink(command, name),

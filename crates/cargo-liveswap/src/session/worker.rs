@@ -14,6 +14,7 @@ use super::parts::{Begun, Builder, DebugFile, Done, Job, NoAgent, Outcome, Plann
 use super::stamps::Stamps;
 use super::watcher::Watcher;
 use crate::codes::Code;
+use crate::files;
 use crate::model::{BuildError, CancelToken, Change, Compiled, CrateObjects};
 
 /// A time of modification that lies further before the first event is not that of the save.
@@ -287,10 +288,7 @@ fn write(file: &DebugFile) -> std::io::Result<()> {
     let (path, bytes) = &file.for_debugger;
     // A patch that was refused may have left files, and links that would lead what is written astray.
     for old in file.links.iter().chain([&file.path, path]) {
-        match std::fs::remove_file(old) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        files::remove(old)?;
     }
     std::fs::write(&file.path, &file.bytes)?;
     std::fs::write(path, bytes)?;

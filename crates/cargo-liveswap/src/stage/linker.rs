@@ -20,6 +20,7 @@ use super::objects::{self, Prepared, Source};
 use super::record::{self, Record};
 use super::text::Text;
 use super::{archive, stubs};
+use crate::files;
 
 /// Name of the file with the [`Inputs`] in a folder of collected objects.
 pub const INPUTS: &str = "inputs.json";
@@ -70,10 +71,7 @@ fn collect(
     };
     let stem = stem_of(&output);
     let folder = folder.join(unit);
-    match fs::remove_dir_all(&folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => fs::create_dir_all(&folder)?,
-    }
+    files::empty_folder(&folder)?;
     let mut inputs = Inputs::default();
     for arg in args {
         let path = Path::new(arg);
@@ -208,11 +206,8 @@ impl Link {
     /// Removes what is left of an earlier program of this name. Others may still read those files, so
     /// they are not written again.
     fn clear(&self) -> Result<(), String> {
-        let result = match fs::remove_dir_all(&self.folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => fs::create_dir_all(&self.folder),
-        };
-        result.map_err(|error| format!("{}: {error}", self.folder.display()))
+        files::empty_folder(&self.folder)
+            .map_err(|error| format!("{}: {error}", self.folder.display()))
     }
 
     /// Links as rustc asked for, and says why.
