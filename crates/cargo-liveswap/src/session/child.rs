@@ -109,7 +109,10 @@ mod tests {
     use std::sync::mpsc::channel;
     use std::time::Duration;
 
-    fn run(script: &str) -> (Program, std::sync::mpsc::Receiver<Event<()>>, RunDir) {
+    /// Its folders are there as long as the last value.
+    type Folders = (RunDir, tempfile::TempDir);
+
+    fn run(script: &str) -> (Program, std::sync::mpsc::Receiver<Event<()>>, Folders) {
         let target = tempfile::tempdir().unwrap();
         let run_dir = RunDir::new(target.path()).unwrap();
         let (events, ends) = channel();
@@ -120,7 +123,7 @@ mod tests {
             cwd: "/".into(),
         };
         let program = Program::start(&launch, &run_dir, events).unwrap();
-        (program, ends, run_dir)
+        (program, ends, (run_dir, target))
     }
 
     fn end(events: &std::sync::mpsc::Receiver<Event<()>>) -> End {
@@ -132,13 +135,13 @@ mod tests {
 
     #[test]
     fn its_exit_code_is_ours() {
-        let (_, events, _dir) = run("exit 7");
+        let (_, events, _folders) = run("exit 7");
         assert_eq!(end(&events).code(), 7);
     }
 
     #[test]
     fn it_gets_the_recorded_environment_and_where_to_connect() {
-        let (_, events, _dir) = run(
+        let (_, events, _folders) = run(
             "test \"$ONLY\" = this && test -z \"$HOME\" && test -n \"$LIVESWAP_SOCKET\" && test -d \"$LIVESWAP_IMAGES\" && test \"$PWD\" = /",
         );
         assert_eq!(end(&events), End::Code(0));
@@ -146,7 +149,7 @@ mod tests {
 
     #[test]
     fn signals_reach_it() {
-        let (program, events, _dir) = run("while :; do read x < /dev/zero; done");
+        let (program, events, _folders) = run("while :; do read x < /dev/zero; done");
         program.signal(signal_hook::consts::SIGTERM);
         let end = end(&events);
         assert_eq!(
