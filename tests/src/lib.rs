@@ -16,6 +16,7 @@ pub mod live_command;
 pub mod live_event;
 pub mod live_options;
 pub mod nim;
+mod pipes;
 pub mod process;
 pub mod process_info;
 pub mod random;

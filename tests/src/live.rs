@@ -1,12 +1,12 @@
 //! `cargo liveswap run` under test: its program's lines, its events, its end.
 
 use std::fs::File;
-use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::live_event::Event;
+use crate::pipes::Pipes;
 use crate::process::{DEADLINE, Exit, Target, send_signal};
 use crate::stream::{Next, Stream};
 
@@ -20,9 +20,7 @@ const LOOK: Duration = Duration::from_millis(200);
 pub struct LiveRun {
     child: Child,
     tail: Child,
-    stdin: Option<ChildStdin>,
-    stdout: Stream,
-    stderr: Stream,
+    pipes: Pipes,
     events: Stream,
     events_file: PathBuf,
     program: Option<u32>,
@@ -45,16 +43,9 @@ impl LiveRun {
             .spawn()
             .unwrap_or_else(|error| panic!("`tail` is needed: {error}"));
         let events = Stream::read("events", tail.stdout.take().expect("stdout is a pipe"));
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("cannot start {:?}: {error}", command));
+        let (child, pipes) = Pipes::start(&mut command);
         Self {
-            stdin: child.stdin.take(),
-            stdout: Stream::read("stdout", child.stdout.take().expect("stdout is a pipe")),
-            stderr: Stream::read("stderr", child.stderr.take().expect("stderr is a pipe")),
+            pipes,
             events,
             events_file,
             tail,
@@ -93,17 +84,9 @@ impl LiveRun {
     }
 
     /// Writes a line to the program. One that is gone is no error: the next wait tells.
+    #[track_caller]
     pub fn send(&mut self, line: &str) {
-        let Some(stdin) = &mut self.stdin else {
-            panic!("standard input is closed already");
-        };
-        if stdin
-            .write_all(format!("{line}\n").as_bytes())
-            .and_then(|()| stdin.flush())
-            .is_err()
-        {
-            self.stdin = None;
-        }
+        self.pipes.send(line);
     }
 
     /// Writes a line to the program and takes the line that it answers.
@@ -116,7 +99,7 @@ impl LiveRun {
     /// The next line that the program prints.
     #[track_caller]
     pub fn line(&mut self) -> String {
-        match self.stdout.next(Instant::now() + DEADLINE) {
+        match self.pipes.stdout.next(Instant::now() + DEADLINE) {
             Next::Line(line) => line,
             end => self.give_up(&end, "a line of the program"),
         }
@@ -125,7 +108,7 @@ impl LiveRun {
     /// Lines of the program up to and with the first one that `is_last` accepts.
     #[track_caller]
     pub fn lines_until(&mut self, is_last: impl FnMut(&str) -> bool) -> Vec<String> {
-        match self.stdout.until(Instant::now() + DEADLINE, is_last) {
+        match self.pipes.stdout.until(Instant::now() + DEADLINE, is_last) {
             Ok(lines) => lines,
             Err(end) => self.give_up(&end, "a certain line of the program"),
         }
@@ -135,7 +118,7 @@ impl LiveRun {
     /// `is_last` accepts.
     #[track_caller]
     pub fn stderr_until(&mut self, is_last: impl FnMut(&str) -> bool) -> Vec<String> {
-        match self.stderr.until(Instant::now() + DEADLINE, is_last) {
+        match self.pipes.stderr.until(Instant::now() + DEADLINE, is_last) {
             Ok(lines) => lines,
             Err(end) => self.give_up(&end, "a certain line on stderr"),
         }
@@ -347,7 +330,7 @@ impl LiveRun {
 
     /// Closes the program's standard input, as `wait` and `quit` do.
     pub fn close_stdin(&mut self) {
-        self.stdin = None;
+        self.pipes.close_stdin();
     }
 
     /// Asks the program to end (`quit`), and sees that it and the command end well.
@@ -365,13 +348,7 @@ impl LiveRun {
     /// Standard input is closed first.
     #[track_caller]
     pub fn wait(mut self) -> Exit {
-        self.stdin = None;
-        let deadline = Instant::now() + DEADLINE;
-        let rests = self
-            .stdout
-            .rest(deadline)
-            .and_then(|stdout| Ok((stdout, self.stderr.rest(deadline)?)));
-        let (stdout, stderr) = match rests {
+        let (stdout, stderr) = match self.pipes.rest(Instant::now() + DEADLINE) {
             Ok(rests) => rests,
             Err(end) => self.give_up(&end, "the end"),
         };
@@ -408,14 +385,10 @@ impl LiveRun {
         let soon = Instant::now() + LOOK;
         while let Next::Line(_) = self.events.next(soon) {}
         self.end_all();
-        let soon = Instant::now() + Duration::from_secs(5);
-        while let Next::Line(_) = self.stdout.next(soon) {}
-        while let Next::Line(_) = self.stderr.next(soon) {}
         panic!(
-            "expected {what}\n{}\n{}\n{}",
+            "expected {what}\n{}\n{}",
             self.events.account(),
-            self.stdout.account(),
-            self.stderr.account()
+            self.pipes.last_account()
         );
     }
 

@@ -1,24 +1,19 @@
 //! A program under test: fed line by line, watched with a deadline.
 
-use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-use crate::stream::{Next, Stream};
+use crate::pipes::Pipes;
+use crate::stream::Next;
 
 /// How long a test waits for a program before it gives up.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A running program. It is killed when the value is dropped.
-///
-/// Standard output and standard error are read on threads of their own, so the program never
-/// blocks on a full pipe.
 pub struct Process {
     child: Child,
-    stdin: Option<ChildStdin>,
-    stdout: Stream,
-    stderr: Stream,
+    pipes: Pipes,
     deadline: Duration,
     exited: bool,
 }
@@ -50,20 +45,10 @@ impl Process {
     /// Starts the command with all three standard streams connected to the test.
     #[track_caller]
     pub fn start(command: &mut Command) -> Self {
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
-        let stdin = child.stdin.take();
-        let stdout = Stream::read("stdout", child.stdout.take().expect("stdout is a pipe"));
-        let stderr = Stream::read("stderr", child.stderr.take().expect("stderr is a pipe"));
+        let (child, pipes) = Pipes::start(command);
         Self {
             child,
-            stdin,
-            stdout,
-            stderr,
+            pipes,
             deadline: DEADLINE,
             exited: false,
         }
@@ -81,27 +66,20 @@ impl Process {
 
     /// Writes one line to the program's standard input. A program that is gone is no error here:
     /// the next wait tells how it ended.
+    #[track_caller]
     pub fn send(&mut self, line: &str) {
-        let Some(stdin) = &mut self.stdin else {
-            panic!("standard input of the program is closed already");
-        };
-        let written = stdin
-            .write_all(format!("{line}\n").as_bytes())
-            .and_then(|()| stdin.flush());
-        if written.is_err() {
-            self.stdin = None;
-        }
+        self.pipes.send(line);
     }
 
     /// Closes the program's standard input.
     pub fn close_stdin(&mut self) {
-        self.stdin = None;
+        self.pipes.close_stdin();
     }
 
     /// The next line of standard output.
     #[track_caller]
     pub fn line(&mut self) -> String {
-        match self.stdout.next(Instant::now() + self.deadline) {
+        match self.pipes.stdout.next(Instant::now() + self.deadline) {
             Next::Line(line) => line,
             other => self.give_up(&other, "a line on stdout"),
         }
@@ -110,7 +88,7 @@ impl Process {
     /// The next line of standard error.
     #[track_caller]
     pub fn stderr_line(&mut self) -> String {
-        match self.stderr.next(Instant::now() + self.deadline) {
+        match self.pipes.stderr.next(Instant::now() + self.deadline) {
             Next::Line(line) => line,
             other => self.give_up(&other, "a line on stderr"),
         }
@@ -120,7 +98,7 @@ impl Process {
     #[track_caller]
     pub fn lines_until(&mut self, is_last: impl FnMut(&str) -> bool) -> Vec<String> {
         let deadline = Instant::now() + self.deadline;
-        match self.stdout.until(deadline, is_last) {
+        match self.pipes.stdout.until(deadline, is_last) {
             Ok(lines) => lines,
             Err(end) => self.give_up(&end, "a certain line on stdout"),
         }
@@ -130,7 +108,7 @@ impl Process {
     #[track_caller]
     pub fn stderr_until(&mut self, is_last: impl FnMut(&str) -> bool) -> Vec<String> {
         let deadline = Instant::now() + self.deadline;
-        match self.stderr.until(deadline, is_last) {
+        match self.pipes.stderr.until(deadline, is_last) {
             Ok(lines) => lines,
             Err(end) => self.give_up(&end, "a certain line on stderr"),
         }
@@ -139,15 +117,7 @@ impl Process {
     /// Waits until the program has ended by itself. Its standard input is closed first.
     #[track_caller]
     pub fn wait(mut self) -> Exit {
-        self.stdin = None;
-        let deadline = Instant::now() + self.deadline;
-        // The program has ended when both of its streams have; a wait() on the process itself
-        // knows no deadline.
-        let rests = self
-            .stdout
-            .rest(deadline)
-            .and_then(|stdout| Ok((stdout, self.stderr.rest(deadline)?)));
-        let (stdout, stderr) = match rests {
+        let (stdout, stderr) = match self.pipes.rest(Instant::now() + self.deadline) {
             Ok(rests) => rests,
             Err(timeout) => self.give_up(&timeout, "the end"),
         };
@@ -175,17 +145,13 @@ impl Process {
         let _ = self.child.kill();
         let status = self.child.wait();
         self.exited = true;
-        let soon = Instant::now() + Duration::from_secs(5);
-        while let Next::Line(_) = self.stdout.next(soon) {}
-        while let Next::Line(_) = self.stderr.next(soon) {}
         let happened = match end {
             Next::Timeout => format!("nothing for {:?} (killed then)", self.deadline),
             _ => format!("its end ({status:?})"),
         };
         panic!(
-            "waited for {wanted} of the program and saw {happened}\n{}\n{}",
-            self.stdout.account(),
-            self.stderr.account()
+            "waited for {wanted} of the program and saw {happened}\n{}",
+            self.pipes.last_account()
         );
     }
 }
