@@ -1,5 +1,7 @@
 //! Files for debuggers, checked with what reads them: addr2line, readelf, objdump and gdb.
 
+mod damaged;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -432,16 +434,7 @@ fn damaged_objects_are_errors_not_panics() {
     for length in (0..object.len()).step_by(1009) {
         assert!(!attempt(&object[..length]));
     }
-    let mut state = 0x2545_f491_u64;
-    for _ in 0..300 {
-        let mut damaged = object.clone();
-        for _ in 0..8 {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            let at = state as usize % damaged.len();
-            damaged[at] ^= 1 << (state >> 60 & 7);
-        }
+    for damaged in damaged::with_flipped_bits(&object, 300) {
         attempt(&damaged);
     }
 }

@@ -1,5 +1,7 @@
 //! Layouts from what the compiler really writes: each test compiles a source before and after an edit.
 
+#[path = "../damaged/mod.rs"]
+mod damaged;
 mod methods;
 
 use std::path::Path;
@@ -22,23 +24,17 @@ const VARIANTS: &[&[&str]] = &[
     &["-Copt-level=3", "-Cdwarf-version=5"],
 ];
 
-fn compile_in(directory: &Path, source: &str, flags: &[&str]) -> Vec<u8> {
+/// Compiles a library named `app` in this folder, which is where the output goes.
+#[track_caller]
+fn rustc(directory: &Path, source: &str, flags: &[&str]) {
     let input = directory.join("lib.rs");
-    let output = directory.join("app.o");
     std::fs::write(&input, source).unwrap();
     let run = Command::new("rustc")
-        .args(["--edition=2024", "--crate-name=app", "--crate-type=lib"])
-        .args([
-            "--emit=obj",
-            "-Cdebuginfo=2",
-            "-Ccodegen-units=1",
-            "-Awarnings",
-        ])
-        .args(["-Cmetadata=test"])
+        .args(["--edition=2024", "--crate-name=app", "-Awarnings"])
+        .args(["-Cdebuginfo=2", "-Ccodegen-units=1"])
         .args(flags)
         .arg(&input)
-        .arg("-o")
-        .arg(&output)
+        .current_dir(directory)
         .output()
         .unwrap();
     assert!(
@@ -46,11 +42,15 @@ fn compile_in(directory: &Path, source: &str, flags: &[&str]) -> Vec<u8> {
         "{}",
         String::from_utf8_lossy(&run.stderr)
     );
-    std::fs::read(output).unwrap()
 }
 
 fn compile(source: &str, flags: &[&str]) -> Vec<u8> {
-    compile_in(tempfile::tempdir().unwrap().path(), source, flags)
+    let directory = tempfile::tempdir().unwrap();
+    let mut all = vec!["--crate-type=lib", "--emit=obj", "-Cmetadata=test"];
+    all.extend(flags);
+    all.extend(["-o", "app.o"]);
+    rustc(directory.path(), source, &all);
+    std::fs::read(directory.path().join("app.o")).unwrap()
 }
 
 fn layouts(source: &str, flags: &[&str]) -> Layouts {
@@ -376,27 +376,15 @@ fn several_types_of_one_name() {
 fn split_debug_information() {
     for version in ["4", "5"] {
         let directory = tempfile::tempdir().unwrap();
-        let input = directory.path().join("lib.rs");
-        std::fs::write(&input, BODIES).unwrap();
-        let run = Command::new("rustc")
-            .args(["--edition=2024", "--crate-name=app", "--crate-type=rlib"])
-            .args([
-                "-Cdebuginfo=2",
-                "-Ccodegen-units=1",
-                "-Awarnings",
+        rustc(
+            directory.path(),
+            BODIES,
+            &[
+                "--crate-type=rlib",
                 "-Csave-temps",
-            ])
-            .arg("-Csplit-debuginfo=unpacked")
-            .arg(format!("-Cdwarf-version={version}"))
-            .arg(&input)
-            .arg("--out-dir")
-            .arg(directory.path())
-            .output()
-            .unwrap();
-        assert!(
-            run.status.success(),
-            "{}",
-            String::from_utf8_lossy(&run.stderr)
+                "-Csplit-debuginfo=unpacked",
+                &format!("-Cdwarf-version={version}"),
+            ],
         );
         let files = std::fs::read_dir(directory.path()).unwrap();
         let paths: Vec<_> = files.map(|file| file.unwrap().path()).collect();
@@ -428,16 +416,7 @@ fn damaged_objects_are_errors_not_panics() {
     for length in (0..object.len()).step_by(997) {
         let _ = read(&object[..length]);
     }
-    let mut state = 0x2545_f491_u64;
-    for _ in 0..400 {
-        let mut damaged = object.clone();
-        for _ in 0..8 {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            let at = state as usize % damaged.len();
-            damaged[at] ^= 1 << (state >> 60 & 7);
-        }
+    for damaged in damaged::with_flipped_bits(&object, 400) {
         let _ = read(&damaged);
     }
 }
