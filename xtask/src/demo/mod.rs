@@ -91,6 +91,27 @@ fn copy_sources(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+/// The sources of an example after all edits, by file: every edit fits the one before.
+#[cfg(test)]
+fn edited(
+    example: &str,
+    edits: impl IntoIterator<Item = (&'static str, Replacements)>,
+) -> std::collections::HashMap<&'static str, String> {
+    let folder = Project::find()
+        .expect("the project")
+        .root
+        .join("examples")
+        .join(example);
+    let mut sources = std::collections::HashMap::new();
+    for (file, replacements) in edits {
+        let source = sources.entry(file).or_insert_with(|| {
+            fs::read_to_string(folder.join(file)).expect("a source of the example")
+        });
+        *source = replaced(file, source, replacements).expect("the edit fits");
+    }
+    sources
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

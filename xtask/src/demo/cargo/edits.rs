@@ -107,24 +107,13 @@ pub const EDITS: [Edit; 7] = [
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-    use std::fs;
-
     use super::*;
-    use crate::demo::replaced;
-    use crate::project::Project;
+    use crate::demo::edited;
 
     #[test]
     fn the_edits_fit_the_example_one_after_the_other() {
-        let root = Project::find().expect("the project").root;
-        let example = root.join("examples/orrery");
-        let mut sources = HashMap::new();
-        for edit in &EDITS {
-            let source = sources.entry(edit.file).or_insert_with(|| {
-                fs::read_to_string(example.join(edit.file)).expect("a file of the example")
-            });
-            *source = replaced(edit.file, source, edit.replacements).expect("the edit fits");
-        }
+        let edits = EDITS.iter().map(|edit| (edit.file, edit.replacements));
+        let sources = edited("orrery", edits);
         assert!(sources["sky/src/planet.rs"].contains("sign: '%'"));
         assert!(!sources["sky/src/planet.rs"].contains("moons: 0,\n"));
         assert!(sources["orrery/src/picture.rs"].contains("ago()"));

@@ -50,26 +50,13 @@ pub const EDITS: [Edit; 3] = [
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-    use std::fs;
-
     use super::*;
-    use crate::demo::replaced;
-    use crate::project::Project;
+    use crate::demo::edited;
 
     #[test]
     fn the_edits_fit_the_example_one_after_the_other() {
-        let example = Project::find()
-            .expect("the project")
-            .root
-            .join("examples/nim-garden");
-        let mut sources = HashMap::new();
-        for edit in &EDITS {
-            let source = sources.entry(edit.file).or_insert_with(|| {
-                fs::read_to_string(example.join(edit.file)).expect("a module of the example")
-            });
-            *source = replaced(edit.file, source, edit.replacements).expect("the edit fits");
-        }
+        let edits = EDITS.iter().map(|edit| (edit.file, edit.replacements));
+        let sources = edited("nim-garden", edits);
         assert!(sources["garden.nim"].contains("$bees"));
         assert!(!sources["garden.nim"].contains("five"));
     }
