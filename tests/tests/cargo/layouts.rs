@@ -1,6 +1,6 @@
 //! Types whose layout changes while living data may hold them.
 
-use liveswap_tests::LiveProject;
+use liveswap_tests::{Event, LiveProject, LiveRun};
 
 const MAIN: &str = "src/main.rs";
 
@@ -84,6 +84,17 @@ fn level(mood: Mood) -> u8 {
 }
 "#;
 
+/// Saves another text of the program, which is refused with this name; the program goes on as it was.
+#[track_caller]
+fn refused_by_name(project: &LiveProject, live: &mut LiveRun, text: &str, name: &str) -> Event {
+    let shown = live.ask("show");
+    project.save(MAIN, text);
+    let refused = live.refused();
+    assert!(refused.text("message").contains(name), "{name}: {refused}");
+    assert_eq!(live.ask("show"), shown, "after {refused}");
+    refused
+}
+
 #[test]
 fn a_changed_layout_of_a_living_type_is_refused_by_its_name() {
     let project = LiveProject::with_main(PROGRAM);
@@ -143,11 +154,8 @@ fn a_changed_layout_of_a_living_type_is_refused_by_its_name() {
         for (from, to) in &edits {
             text = liveswap_tests::cargo_project::replaced(&text, from, to);
         }
-        project.save(MAIN, &text);
-        let refused = live.refused();
+        let refused = refused_by_name(&project, &mut live, &text, name);
         assert_eq!(refused.text("code"), "LS0001", "{refused}");
-        assert!(refused.text("message").contains(name), "{name}: {refused}");
-        assert_eq!(live.ask("show"), shown, "after {edits:?}");
         // A refused edit that is taken back leaves nothing behind.
         project.save(MAIN, PROGRAM);
         live.unchanged();
@@ -169,17 +177,13 @@ fn a_changed_trait_does_not_reach_objects_with_the_old_methods() {
     let project = LiveProject::with_main(PROGRAM);
     let mut live = project.run();
     assert_eq!(live.line(), "ready");
-    let shown = live.ask("show");
     let text = PROGRAM
         .replace(
             "    fn greet(&self) -> String;\n",
             "    fn first(&self) -> String { String::from(\"first\") }\n    fn greet(&self) -> String;\n",
         )
         .replace("greeters[0].greet()", "greeters[0].first()");
-    project.save(MAIN, &text);
-    let refused = live.refused();
-    assert!(refused.text("message").contains("Greet"), "{refused}");
-    assert_eq!(live.ask("show"), shown);
+    refused_by_name(&project, &mut live, &text, "Greet");
     project.save(MAIN, PROGRAM);
     live.unchanged();
     live.quit();
@@ -212,7 +216,6 @@ fn a_static_that_becomes_another_type_is_refused_by_its_name() {
     let project = LiveProject::with_main(PROGRAM);
     let mut live = project.run();
     assert_eq!(live.line(), "ready");
-    let shown = live.ask("show");
     let text = PROGRAM
         .replace(
             "static MOOD: Mutex<Mood> = Mutex::new(Mood::Good);",
@@ -222,10 +225,7 @@ fn a_static_that_becomes_another_type_is_refused_by_its_name() {
             "level(*MOOD.lock().unwrap())",
             "(*MOOD.lock().unwrap() >> 40)",
         );
-    project.save(MAIN, &text);
-    let refused = live.refused();
-    assert!(refused.text("message").contains("MOOD"), "{refused}");
-    assert_eq!(live.ask("show"), shown);
+    refused_by_name(&project, &mut live, &text, "MOOD");
     live.quit();
 }
 

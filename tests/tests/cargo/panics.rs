@@ -41,6 +41,15 @@ fn panic_message(live: &mut LiveRun) -> String {
     format!("{message}\n{}", trace.join("\n"))
 }
 
+/// Edits the program and has it panic: the message, and the line of the assertion that failed.
+#[track_caller]
+fn edited_panic(project: &LiveProject, live: &mut LiveRun) -> (String, usize) {
+    edit(project);
+    live.swapped();
+    assert_eq!(live.ask("catch"), "new 7, 3 drops");
+    (panic_message(live), line_of(project, "assert!(x == 0"))
+}
+
 #[test]
 fn panics_in_new_code_unwind_and_say_where_they_are() {
     let project = LiveProject::new("panics");
@@ -51,11 +60,7 @@ fn panics_in_new_code_unwind_and_say_where_they_are() {
     let message = panic_message(&mut live);
     assert!(message.contains("panics::work::deeper"), "{message}");
 
-    edit(&project);
-    live.swapped();
-    assert_eq!(live.ask("catch"), "new 7, 3 drops");
-    let message = panic_message(&mut live);
-    let asserted = line_of(&project, "assert!(x == 0");
+    let (message, asserted) = edited_panic(&project, &mut live);
     for wanted in [
         format!("src/work.rs:{asserted}:5"),
         "panics::work::deeper".to_owned(),
@@ -107,11 +112,7 @@ fn a_first_backtrace_after_an_edit_shows_the_new_code() {
         .env("RUST_BACKTRACE", "1")
         .start();
     assert_eq!(live.line(), "ready");
-    edit(&project);
-    live.swapped();
-    assert_eq!(live.ask("catch"), "new 7, 3 drops");
-    let message = panic_message(&mut live);
-    let asserted = line_of(&project, "assert!(x == 0");
+    let (message, asserted) = edited_panic(&project, &mut live);
     for wanted in [
         "panics::work::deeper",
         "panics::work::fails",

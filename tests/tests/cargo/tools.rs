@@ -44,68 +44,56 @@ fn edited() -> (LiveProject, LiveRun, usize) {
     (project, live, line)
 }
 
-#[test]
-fn gdb_stops_in_new_code_and_shows_its_source() {
-    let (_project, mut live, line) = edited();
-    let breakpoint = format!("break work.rs:{line}");
+/// What gdb says when the program is asked to work, stops at the breakpoint, and gdb is given these
+/// commands. The program goes on afterwards.
+#[track_caller]
+fn seen_at(live: &mut LiveRun, breakpoint: &str, commands: &[&str]) -> String {
     let pid = live.pid().to_string();
-    let mut arguments = vec!["-nx", "-batch", "-p", &pid];
-    for command in [
-        breakpoint.as_str(),
-        "echo LISTENING\\n",
-        "continue",
-        "print added",
-        "backtrace",
-        "list",
-        "delete",
-        "detach",
-        "echo DONE\\n",
-    ] {
-        arguments.extend(["-ex", command]);
+    let breakpoint = format!("break {breakpoint}");
+    let mut gdb = Command::new("gdb");
+    gdb.args(["-nx", "-batch", "-p", &pid]);
+    for command in [&breakpoint, "echo LISTENING\\n", "continue"]
+        .iter()
+        .chain(commands)
+        .chain(&["delete", "detach", "echo DONE\\n"])
+    {
+        gdb.args(["-ex", command]);
     }
-    let mut gdb = Process::start(Command::new("gdb").args(arguments));
+    let mut gdb = Process::start(&mut gdb);
     gdb.set_deadline(Duration::from_secs(120));
     gdb.lines_until(|line| line.contains("LISTENING"));
     live.send("work");
     let seen = gdb.lines_until(|line| line.contains("DONE")).join("\n");
+    assert_eq!(gdb.wait().code(), Some(0), "{seen}");
+    assert_eq!(live.line(), "21", "{seen}");
+    seen
+}
+
+#[test]
+fn gdb_stops_in_new_code_and_shows_its_source() {
+    let (_project, mut live, line) = edited();
+    let seen = seen_at(
+        &mut live,
+        &format!("work.rs:{line}"),
+        &["print added", "backtrace", "list"],
+    );
     assert!(seen.contains("$1 = 2222"), "{seen}");
     assert!(seen.contains("panics::work::deeper"), "{seen}");
     assert!(seen.contains("panics::work::fails"), "{seen}");
     assert!(seen.contains("panics::main"), "{seen}");
     assert!(seen.contains("let added = x + 2222;"), "{seen}");
-    assert_eq!(gdb.wait().code(), Some(0));
-    assert_eq!(live.line(), "21");
     live.quit();
 }
 
 #[test]
 fn gdb_stops_at_a_function_by_its_name_after_an_edit() {
     let (_project, mut live, line) = edited();
-    let pid = live.pid().to_string();
-    let mut arguments = vec!["-nx", "-batch", "-p", &pid];
-    for command in [
-        "break panics::work::deeper",
-        "echo LISTENING\\n",
-        "continue",
-        "next",
-        "next",
-        "next",
-        "info source",
-        "info line",
-        "delete",
-        "detach",
-        "echo DONE\\n",
-    ] {
-        arguments.extend(["-ex", command]);
-    }
-    let mut gdb = Process::start(Command::new("gdb").args(arguments));
-    gdb.set_deadline(Duration::from_secs(120));
-    gdb.lines_until(|line| line.contains("LISTENING"));
-    live.send("work");
-    let seen = gdb.lines_until(|line| line.contains("DONE")).join("\n");
+    let seen = seen_at(
+        &mut live,
+        "panics::work::deeper",
+        &["next", "next", "next", "info source", "info line"],
+    );
     assert!(seen.contains(&format!("{line}\t")), "line {line}: {seen}");
-    assert_eq!(gdb.wait().code(), Some(0));
-    assert_eq!(live.line(), "21");
     live.quit();
 }
 
