@@ -1,4 +1,4 @@
-//! The library under test.
+//! What is under test: the library, and how it is built.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,11 +12,14 @@ use std::sync::OnceLock;
 pub fn nimhcr_library() -> &'static Path {
     // A failure is kept as well: a hundred tests need not build in vain a hundred times.
     static LIBRARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let library = LIBRARY.get_or_init(|| match std::env::var_os("LIVESWAP_NIMHCR") {
-        Some(named) => Path::new(&named)
-            .canonicalize()
-            .map_err(|error| format!("LIVESWAP_NIMHCR={}: {error}", named.display())),
-        None => build(),
+    let library = LIBRARY.get_or_init(|| {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        named_or_built(
+            "LIVESWAP_NIMHCR",
+            Command::new(cargo),
+            "nimhcr",
+            "libnimhcr.so",
+        )
     });
     match library {
         Ok(path) => path,
@@ -24,22 +27,33 @@ pub fn nimhcr_library() -> &'static Path {
     }
 }
 
-fn build() -> Result<PathBuf, String> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+/// What is under test: the file that the variable names, otherwise `file` of the release build of this
+/// package by `cargo`. The error says why there is none.
+pub(crate) fn named_or_built(
+    variable: &str,
+    mut cargo: Command,
+    package: &str,
+    file: &str,
+) -> Result<PathBuf, String> {
+    if let Some(named) = std::env::var_os(variable) {
+        return Path::new(&named)
+            .canonicalize()
+            .map_err(|error| format!("{variable}={}: {error}", named.display()));
+    }
     let target = target_directory();
-    let output = Command::new(cargo)
-        .args(["build", "--release", "--package", "nimhcr", "--target-dir"])
+    let output = cargo
+        .args(["build", "--release", "--package", package, "--target-dir"])
         .arg(&target)
         .current_dir(workspace_root())
         .output()
         .map_err(|error| format!("cargo does not start: {error}"))?;
-    let library = target.join("release").join("libnimhcr.so");
-    if output.status.success() && library.is_file() {
-        return Ok(library);
+    let built = target.join("release").join(file);
+    if output.status.success() && built.is_file() {
+        return Ok(built);
     }
     Err(format!(
-        "cargo build --release -p nimhcr left no {}:\n{}",
-        library.display(),
+        "cargo build --release -p {package} left no {}:\n{}",
+        built.display(),
         String::from_utf8_lossy(&output.stderr)
     ))
 }

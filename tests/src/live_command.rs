@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::library::{target_directory, workspace_root};
+use crate::library::named_or_built;
 
 /// Path of the `cargo-liveswap` to test: the one that `LIVESWAP_COMMAND` names, otherwise the release
 /// build of this workspace, brought up to date once per test process.
@@ -13,43 +13,20 @@ use crate::library::{target_directory, workspace_root};
 /// When there is no such file or the build fails.
 pub fn liveswap_command() -> &'static Path {
     static COMMAND: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let command = COMMAND.get_or_init(|| match std::env::var_os("LIVESWAP_COMMAND") {
-        Some(named) => Path::new(&named)
-            .canonicalize()
-            .map_err(|error| format!("LIVESWAP_COMMAND={}: {error}", named.display())),
-        None => build(),
+    let command = COMMAND.get_or_init(|| {
+        let mut cargo = Command::new("cargo");
+        clean_environment(&mut cargo);
+        named_or_built(
+            "LIVESWAP_COMMAND",
+            cargo,
+            "cargo-liveswap",
+            "cargo-liveswap",
+        )
     });
     match command {
         Ok(path) => path,
         Err(message) => panic!("{message}"),
     }
-}
-
-fn build() -> Result<PathBuf, String> {
-    let target = target_directory();
-    let mut command = Command::new("cargo");
-    clean_environment(&mut command);
-    let output = command
-        .args([
-            "build",
-            "--release",
-            "--package",
-            "cargo-liveswap",
-            "--target-dir",
-        ])
-        .arg(&target)
-        .current_dir(workspace_root())
-        .output()
-        .map_err(|error| format!("cargo does not start: {error}"))?;
-    let program = target.join("release").join("cargo-liveswap");
-    if output.status.success() && program.is_file() {
-        return Ok(program);
-    }
-    Err(format!(
-        "cargo build --release -p cargo-liveswap left no {}:\n{}",
-        program.display(),
-        String::from_utf8_lossy(&output.stderr)
-    ))
 }
 
 /// Takes away what the cargo that runs the tests has set: a user's shell has none of it.

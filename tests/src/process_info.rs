@@ -82,12 +82,7 @@ pub fn open_files(pid: u32) -> usize {
 /// How many KiB of memory of a process are resident.
 #[track_caller]
 pub fn resident_kib(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a status file");
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
-        .expect("a line with the resident memory")
+    number(pid, "status", "VmRSS:")
 }
 
 /// How many bytes a process has read so far, from files, pipes and everything else.
@@ -96,10 +91,16 @@ pub fn resident_kib(pid: u32) -> u64 {
 /// When the kernel does not count them.
 #[track_caller]
 pub fn bytes_read(pid: u32) -> u64 {
-    let counts = fs::read_to_string(format!("/proc/{pid}/io")).expect("the kernel counts");
-    counts
-        .lines()
-        .find_map(|line| line.strip_prefix("rchar:"))
-        .and_then(|rest| rest.trim().parse().ok())
-        .expect("a line with the bytes read")
+    number(pid, "io", "rchar:")
+}
+
+/// The number behind `name` in a file that the kernel has of a process.
+#[track_caller]
+fn number(pid: u32, file: &str, name: &str) -> u64 {
+    let path = format!("/proc/{pid}/{file}");
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    text.lines()
+        .find_map(|line| line.strip_prefix(name))
+        .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+        .unwrap_or_else(|| panic!("{path} has no number behind {name}"))
 }
