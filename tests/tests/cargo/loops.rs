@@ -32,6 +32,7 @@ fn main() {
         world.ticks += 1;
         let text = tick(&mut world);
         println!("{} {text}", world.ticks);
+        // The pace of this program, as of a game that draws: no test waits by it.
         std::thread::sleep(Duration::from_millis(2));
     }
 }

@@ -124,7 +124,8 @@ fn a_server_answers_every_request_over_20_swaps() {
     assert!(asked > 1000, "{asked}");
     assert_eq!(own.get("/hits"), format!("{asked} hits"));
 
-    // A new route needs a restart, and new code in an old one does not: with what nobody used so far.
+    // A new route needs a restart, and new code in an old one does not: with what nobody used so far. The
+    // sleep is the server's, for tokio's timers: no test waits by it.
     project.edit(
         "src/main.rs",
         "    format!(\"version",
