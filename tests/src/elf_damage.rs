@@ -37,14 +37,6 @@ pub fn truncated(library: &[u8], percent: usize) -> Vec<u8> {
     library[..library.len() * percent / 100].to_vec()
 }
 
-/// The library in its whole length, but with zeros where the last part belongs, as a copy looks
-/// that reserves the space first.
-pub fn zeroed_tail(library: &[u8], percent_kept: usize) -> Vec<u8> {
-    let mut damaged = library.to_vec();
-    damaged[library.len() * percent_kept / 100..].fill(0);
-    damaged
-}
-
 /// The library with zeros in place of `length` bytes.
 pub fn hole(library: &[u8], start: usize, length: usize) -> Vec<u8> {
     let mut damaged = library.to_vec();

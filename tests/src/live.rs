@@ -124,12 +124,6 @@ impl LiveRun {
         }
     }
 
-    /// The next event of all.
-    #[track_caller]
-    pub fn event(&mut self) -> Event {
-        self.event_within(DEADLINE, "an event", |_| true)
-    }
-
     /// The next event with this name; others are passed over.
     #[track_caller]
     pub fn event_named(&mut self, name: &str) -> Event {
@@ -326,11 +320,6 @@ impl LiveRun {
     pub fn signal_all(&self, signal: i32) {
         send_signal(Target::Group(self.child.id()), signal)
             .unwrap_or_else(|error| panic!("kill: {error}"));
-    }
-
-    /// Closes the program's standard input, as `wait` and `quit` do.
-    pub fn close_stdin(&mut self) {
-        self.pipes.close_stdin();
     }
 
     /// Asks the program to end (`quit`), and sees that it and the command end well.

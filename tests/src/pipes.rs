@@ -50,14 +50,10 @@ impl Pipes {
         }
     }
 
-    pub(crate) fn close_stdin(&mut self) {
-        self.stdin = None;
-    }
-
     /// Closes standard input, and takes every line of standard output and standard error up to their
     /// ends. The program has ended when both have; a wait() on a process knows no deadline.
     pub(crate) fn rest(&mut self, deadline: Instant) -> Result<(Vec<String>, Vec<String>), Next> {
-        self.close_stdin();
+        self.stdin = None;
         let stdout = self.stdout.rest(deadline)?;
         Ok((stdout, self.stderr.rest(deadline)?))
     }

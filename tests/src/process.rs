@@ -71,26 +71,12 @@ impl Process {
         self.pipes.send(line);
     }
 
-    /// Closes the program's standard input.
-    pub fn close_stdin(&mut self) {
-        self.pipes.close_stdin();
-    }
-
     /// The next line of standard output.
     #[track_caller]
     pub fn line(&mut self) -> String {
         match self.pipes.stdout.next(Instant::now() + self.deadline) {
             Next::Line(line) => line,
             other => self.give_up(&other, "a line on stdout"),
-        }
-    }
-
-    /// The next line of standard error.
-    #[track_caller]
-    pub fn stderr_line(&mut self) -> String {
-        match self.pipes.stderr.next(Instant::now() + self.deadline) {
-            Next::Line(line) => line,
-            other => self.give_up(&other, "a line on stderr"),
         }
     }
 

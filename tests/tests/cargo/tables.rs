@@ -135,7 +135,7 @@ fn logs_go_live(settings: &str) {
     let mut live = project.run();
     assert_eq!(live.line(), "ready");
     live.send("abc");
-    let mut logged = |live: &mut liveswap_tests::LiveRun| {
+    let logged = |live: &mut liveswap_tests::LiveRun| {
         let lines = live.lines_until(|line| line == "end");
         lines[..lines.len() - 1].join("\n")
     };

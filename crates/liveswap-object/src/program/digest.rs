@@ -12,7 +12,6 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::Error;
 use crate::elf::{Elf, Rela, Section};
 use crate::functions::Functions;
-use crate::names;
 use crate::patch::Renamed;
 use crate::program::call_site::CallSite;
 use crate::program::target::{Statics, Target, target};
@@ -237,9 +236,4 @@ pub fn element<'a>(
         usize::try_from(data.entry_size).ok()?
     };
     rest.get(..len)
-}
-
-/// The name of a function's section without the compiler's prefix, for messages.
-pub fn readable(section_name: &str) -> String {
-    names::for_people(section_name.trim_start_matches(".text."))
 }
