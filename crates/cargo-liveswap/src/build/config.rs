@@ -290,9 +290,15 @@ pub fn runner_variable(target: &str) -> String {
     format!("CARGO_TARGET_{triple}_RUNNER")
 }
 
-/// The platform that cargo runs on.
+/// The platform that the compiler runs on, as cargo sees it. Cargo itself takes longer to say so: it also asks which
+/// system this is.
 pub fn host(cargo: &OsStr) -> Option<String> {
-    let output = Command::new(cargo).arg("-vV").output().ok()?;
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    host_of(&rustc).or_else(|| host_of(cargo))
+}
+
+fn host_of(program: &OsStr) -> Option<String> {
+    let output = Command::new(program).arg("-vV").output().ok()?;
     String::from_utf8_lossy(&output.stdout)
         .lines()
         .find_map(|line| line.strip_prefix("host: "))
@@ -304,6 +310,14 @@ mod tests {
     use super::*;
 
     const HOST: &str = "x86_64-unknown-linux-gnu";
+
+    #[test]
+    fn rustc_and_cargo_name_the_same_host() {
+        let host = host_of("rustc".as_ref());
+        assert!(host.is_some());
+        assert_eq!(host, host_of(super::super::project::cargo().as_os_str()));
+        assert_eq!(host_of("true".as_ref()), None);
+    }
 
     fn read_at(folder: &Path, args: &[&str]) -> Config {
         let args: Vec<OsString> = args.iter().map(OsString::from).collect();

@@ -80,11 +80,9 @@ impl Build {
         let project = Project::of(options)?;
         let (target_dir, lock) = project.own_target_dir()?;
         let stage = setup::stage(&target_dir, &project)?;
-        let host = host
-            .join()
-            .ok()
-            .flatten()
-            .ok_or_else(|| BuildError::Failed("cargo -vV does not name the host".to_owned()))?;
+        let host = host.join().ok().flatten().ok_or_else(|| {
+            BuildError::Failed("neither rustc nor cargo names the host".to_owned())
+        })?;
         let cwd = env::current_dir()
             .map_err(|error| BuildError::Failed(format!("the working folder: {error}")))?;
         let config = Config::read(&project.cargo_args, &cwd, &host);

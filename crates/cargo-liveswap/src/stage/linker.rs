@@ -234,6 +234,12 @@ impl Link {
             natives,
             mut inputs,
         } = self.pieces(own)?;
+        if let Some(record) = records.iter().find(|one| !one.keeps_functions_apart()) {
+            return Err(format!(
+                "`{}` is optimised by a compiler that merges equal functions; Rust 1.95 can be told not to, and optimisation level 0 does not",
+                record.crate_name
+            ));
+        }
         let references: Vec<&Record> = records.iter().collect();
         let rewritten = self.folder.join("rewritten");
         let prepared = objects::prepare(

@@ -13,6 +13,9 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::layout::{self, Stage};
 use super::text::Text;
 
+/// The option of rustc that names what its optimiser leaves out, up to the names.
+pub const LEAVE_OUT: &str = "llvm-args=-opt-disable=";
+
 /// What a compilation makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
@@ -80,7 +83,25 @@ pub struct Recorded {
     pub lld: bool,
 }
 
+impl Recorded {
+    /// Whether the optimiser is told to leave out this pass.
+    pub fn leaves_out(&self, pass: &str) -> bool {
+        self.args.iter().any(|arg| {
+            let text = arg.0.to_string_lossy();
+            let passes = text.strip_prefix(LEAVE_OUT);
+            passes.is_some_and(|passes| passes.split(',').any(|known| known == pass))
+        })
+    }
+}
+
 impl Record {
+    /// Whether each function has code of its own: an optimiser merges functions that are equal, unless it is told
+    /// not to, and one of them cannot change without the other then.
+    pub fn keeps_functions_apart(&self) -> bool {
+        let command = self.command.as_ref();
+        self.opt_level == "0" || command.is_some_and(|command| command.leaves_out("mergefunc"))
+    }
+
     /// Reads the one in this file.
     ///
     /// # Errors

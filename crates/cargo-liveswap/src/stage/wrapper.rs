@@ -11,7 +11,7 @@ use std::process::{Command, ExitCode};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::layout::{self, Stage};
-use super::record::{Environment, Kind, Record, Recorded};
+use super::record::{Environment, Kind, LEAVE_OUT, Record, Recorded};
 use super::rustc_args::RustcArgs;
 use super::text::Text;
 
@@ -202,7 +202,7 @@ fn adjust(
     if parsed.opt_level() != "0" && rustc_of(args).and_then(llvm_version) >= Some(OPT_DISABLE_SINCE)
     {
         args.push("-C".into());
-        args.push(format!("llvm-args=-opt-disable={}", ACROSS_FUNCTIONS.join(",")).into());
+        args.push(format!("{LEAVE_OUT}{}", ACROSS_FUNCTIONS.join(",")).into());
     }
     let linker = parsed.codegen_value("linker").map(OsStr::to_owned);
     if is_program {
@@ -353,13 +353,30 @@ mod tests {
             let mut command = args(&line);
             let parsed = RustcArgs::parse(&command);
             adjust(&stage, &parsed, "app-1", false, &mut command).unwrap();
-            let told = command.iter().any(|arg| {
-                arg.to_string_lossy()
-                    .starts_with("llvm-args=-opt-disable=globalopt")
-            });
+            let told = command
+                .iter()
+                .any(|arg| arg.to_string_lossy().starts_with(LEAVE_OUT));
             // With an older LLVM there is no such option.
             let can = llvm_version(OsStr::new("rustc")) >= Some(OPT_DISABLE_SINCE);
             assert_eq!(told, expected && can, "opt-level {level}");
+        }
+    }
+
+    /// With an older LLVM, functions with equal bodies were one, and the edit of one changed the other.
+    #[test]
+    fn an_optimised_crate_that_was_not_told_so_is_not_replaceable() {
+        let folder = tempfile::tempdir().unwrap();
+        let stage = Stage::new(folder.path().to_owned());
+        let start = "rustc --crate-name app --out-dir /t -C opt-level=1";
+        for (flags, expected) in [
+            ("", false),
+            ("-C llvm-args=-opt-disable=globalopt", false),
+            ("-C llvm-args=-opt-disable=globalopt,mergefunc", true),
+        ] {
+            let args = args(&format!("{start} {flags}"));
+            let parsed = RustcArgs::parse(&args);
+            let command = recorded(&stage, &parsed, &args, None).unwrap();
+            assert_eq!(command.leaves_out("mergefunc"), expected, "{flags}");
         }
     }
 
