@@ -223,3 +223,37 @@ fn build_scripts_proc_macros_and_shared_libraries_are_linked_as_always() {
     );
     live.quit();
 }
+
+/// The run-time connected beside `main`, for some time under the lowest free number: daemons close all
+/// numbers first, and closed its or had theirs closed.
+#[test]
+fn the_numbers_of_files_are_the_programs_from_the_first_one_on() {
+    let project = LiveProject::with_main(
+        r#"
+use std::fs::File;
+use std::os::fd::AsRawFd;
+
+unsafe extern "C" {
+    fn close(number: i32) -> i32;
+}
+
+fn main() {
+    let first = File::open("/dev/null").unwrap();
+    let number = first.as_raw_fd();
+    std::mem::forget(first);
+    for number in 3..256 {
+        unsafe { close(number) };
+    }
+    let files: Vec<File> = (0..100).map(|_| File::open("/dev/null").unwrap()).collect();
+    let numbers: Vec<i32> = files.iter().map(|file| file.as_raw_fd()).collect();
+    drop(files);
+    println!("{number} {} {}", numbers[0], numbers[99]);
+}
+"#,
+    );
+    for _ in 0..12 {
+        let mut live = project.run();
+        assert_eq!(live.line(), "3 3 102");
+        assert_eq!(live.wait().code(), Some(0));
+    }
+}

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use liveswap_protocol::start::Descriptor;
 
+use super::connection::{self, Connection};
 use super::memory::Range;
 use super::template::Template;
-use super::{connection, guarded, images, last_error, program, threads};
+use super::{guarded, images, last_error, program, threads};
 use crate::apply::Agent;
 use crate::check::{Checker, Process};
 use crate::relocation::Machine;
@@ -54,7 +55,7 @@ pub unsafe extern "C" fn liveswap_start(descriptor: *const Descriptor) {
 /// What the agent's thread begins with.
 struct Begin {
     agent: Agent,
-    socket: PathBuf,
+    connection: Connection,
 }
 
 fn begin(descriptor: &Descriptor, socket: OsString, images: OsString) -> Result<(), String> {
@@ -81,9 +82,13 @@ fn begin(descriptor: &Descriptor, socket: OsString, images: OsString) -> Result<
     if !images.is_empty() {
         images::announce(range.span(), images.as_bytes());
     }
+    // Now, while nobody else takes numbers of files or closes them; and before the program may give up its
+    // rights to the socket.
+    let connection = Connection::open(&PathBuf::from(socket))
+        .map_err(|error| format!("cannot connect: {error}"))?;
     let begin = Box::new(Begin {
         agent: Agent::new(Checker::new(process), range, template, images),
-        socket: PathBuf::from(socket),
+        connection,
     });
     start_thread(begin)
 }
@@ -149,11 +154,12 @@ unsafe extern "C-unwind" fn thread(begin: *mut c_void) -> *mut c_void {
         if unsafe { libc::prctl(libc::PR_SET_NAME, c"liveswap".as_ptr()) } != 0 {
             log::line(format_args!("no name: {}", last_error()));
         }
-        let Begin { mut agent, socket } = *begin;
-        match connection::Connection::open(&socket) {
-            Ok(connection) if !threads::none_left() => serve::serve(&mut agent, connection),
-            Ok(_) => {}
-            Err(error) => log::line(format_args!("cannot connect: {error}")),
+        let Begin {
+            mut agent,
+            connection,
+        } = *begin;
+        if !threads::none_left() {
+            serve::serve(&mut agent, connection);
         }
     });
     threads::stop();
