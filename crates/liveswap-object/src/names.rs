@@ -1,5 +1,7 @@
 //! Names that the link stage gives to slots and bodies, and how symbols are recognised by their names.
 
+use std::borrow::Cow;
+
 /// What the body of the function `name` is called once its own name means its slot.
 ///
 /// Demanglers keep what follows a dot.
@@ -58,16 +60,29 @@ pub fn is_part_of_the_compiler(name: &str) -> bool {
     name == "main" || name.contains("7___rustc") || name.starts_with("__rust_")
 }
 
-/// A legacy mangled name without its hash; `None` for other names and for closures, which are told apart by
-/// little else.
+/// What a mangled name says of where an item is in the source, without what other items can change; `None` for names
+/// that are not mangled.
 ///
-/// The hash covers the signature with its lifetimes, and rustc numbers unnamed ones through the body:
-/// a closure with a reference for a parameter gives the function around it another hash.
-pub fn without_hash(name: &str) -> Option<&str> {
+/// The hash of a legacy name covers the signature with its lifetimes, and rustc numbers unnamed ones through
+/// the body: a closure with a reference for a parameter gives the function around it another hash. It covers the number
+/// of an `impl` block in its module, too, which names of version 0 tell: the path that people see leaves it out.
+pub fn path(name: &str) -> Option<Cow<'_, str>> {
+    if name.starts_with("_R") {
+        return Some(for_people(name).into());
+    }
     let path = name.strip_suffix('E')?;
     let (path, hash) = path.split_at_checked(path.len().checked_sub(19)?)?;
     let is_hash = hash.starts_with("17h") && hash.bytes().skip(3).all(|b| b.is_ascii_hexdigit());
-    (path.starts_with("_ZN") && is_hash && !path.contains("$u7b$$u7b$")).then_some(path)
+    (path.starts_with("_ZN") && is_hash).then_some(path.into())
+}
+
+/// Whether a function is a closure, or in one: those of a function are told apart by little but their number.
+pub fn is_in_closure(name: &str) -> bool {
+    if name.starts_with("_R") {
+        for_people(name).contains("{closure")
+    } else {
+        name.contains("$u7b$$u7b$closure")
+    }
 }
 
 /// Whether a static is what `tracing`'s macros keep of the place that they stand in: the call site, or its
@@ -93,18 +108,24 @@ mod tests {
     }
 
     #[test]
-    fn only_legacy_names_of_items_have_a_hash_to_leave_out() {
+    fn paths_leave_out_what_other_items_change() {
         let name = "_ZN5logic4step17he848119b6bc77bb5E";
-        assert_eq!(without_hash(name), Some("_ZN5logic4step"));
+        assert_eq!(path(name).as_deref(), Some("_ZN5logic4step"));
+        for name in ["_ZN5logic4step17hxx48119b6bc77bb5E", "step", "E", ""] {
+            assert_eq!(path(name), None, "{name}");
+        }
+        // Two `impl` blocks of one type.
         for name in [
-            "_ZN5logic4step17hxx48119b6bc77bb5E",
-            "_ZN5logic4step28_$u7b$$u7b$closure$u7d$$u7d$17h6c1ae81807e44783E",
-            "_RNvCs1_5logic4step",
-            "step",
-            "E",
-            "",
+            "_RNvMCs1_5logicNtB2_3App2go",
+            "_RNvMs_Cs1_5logicNtB4_3App2go",
         ] {
-            assert_eq!(without_hash(name), None, "{name}");
+            assert_eq!(path(name).as_deref(), Some("<logic::App>::go"), "{name}");
+        }
+        for name in [
+            "_ZN5logic4step28_$u7b$$u7b$closure$u7d$$u7d$17h6c1ae81807e44783E",
+            "_RNCNvCs1_5logic4step0B3_",
+        ] {
+            assert!(is_in_closure(name), "{name}");
         }
     }
 

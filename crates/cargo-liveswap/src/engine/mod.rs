@@ -7,14 +7,14 @@ mod archives;
 mod debug_file;
 mod layouts;
 mod objects;
+mod renamed;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use liveswap_object::layouts::Layouts;
-use liveswap_object::names;
 use liveswap_object::patch::{
-    self, Identities, LiveBytes, Member, NewObject, NewUnit, Refusal, Renamed, Room, Supply,
+    self, Identities, LiveBytes, Member, NewObject, NewUnit, Refusal, Room, Supply,
 };
 use liveswap_object::program::Program;
 use liveswap_object::program::executable::Executable;
@@ -114,17 +114,28 @@ impl Engine {
             page_size: hello.page_size,
         };
         // Both read all new objects, and neither needs the other.
-        let (layouts, planned) = std::thread::scope(|scope| {
+        let (layouts, mut planned) = std::thread::scope(|scope| {
             let layouts = scope.spawn(|| layouts::compare(&self.layouts, &units));
             let planned = self.make(&units, &Identities::default(), &room);
             (layouts.join(), planned)
         });
         let compared = layouts.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        // Without those, a static whose symbol is another would be a new one, of another type.
+        let statics = renamed::statics(&self.layouts, &compared.layouts);
+        if !statics.is_empty() {
+            let identities = Identities {
+                renamed: statics.clone(),
+                ..Identities::default()
+            };
+            planned = self.make(&units, &identities, &room);
+        }
         // What it says of types says more than where the plan failed.
         compared.check(planned.as_ref().ok())?;
         let mut planned = planned?;
+        let mut renamed = renamed::functions(&planned, &self.layouts, &compared.layouts);
+        renamed.extend(statics);
         let identities = Identities {
-            renamed: self.renamed(&planned, &compared.layouts),
+            renamed,
             others: compared.other_functions(),
         };
         if !identities.is_empty() {
@@ -198,35 +209,6 @@ impl Engine {
         room: &Room,
     ) -> Result<patch::Planned, Refusal> {
         patch::plan(&self.program, units, identities, self, room)
-    }
-
-    /// Functions that came under one symbol and went under another, and are the same by path, generic
-    /// arguments and signature.
-    fn renamed(&self, planned: &patch::Planned, new: &Layouts) -> Renamed {
-        let mut went: HashMap<(&str, &str), Vec<&Arc<str>>> = HashMap::new();
-        for name in &planned.went {
-            if let Some(path) = names::without_hash(name)
-                && let Some(signature) = self.layouts.signatures.get(&**name)
-            {
-                went.entry((path, signature)).or_default().push(name);
-            }
-        }
-        let mut came: HashMap<(&str, &str), Vec<&Arc<str>>> = HashMap::new();
-        for name in &planned.came {
-            if let Some(path) = names::without_hash(name)
-                && let Some(signature) = new.signatures.get(&**name)
-            {
-                came.entry((path, signature)).or_default().push(name);
-            }
-        }
-        came.into_iter()
-            .filter_map(
-                |(key, news)| match (&*news, went.get(&key).map(Vec::as_slice)) {
-                    ([new], Some([old])) => Some((Arc::clone(new), Arc::clone(old))),
-                    _ => None,
-                },
-            )
-            .collect()
     }
 
     /// The `main` functions that a plan replaces.

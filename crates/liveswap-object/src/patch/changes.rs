@@ -173,14 +173,17 @@ pub(crate) fn find(
         renamed: identities.renamed.clone(),
         modules: Vec::new(),
     };
+    let all = All {
+        identities,
+        renewed,
+        leaving: units
+            .iter()
+            .flat_map(|unit| outgoing(program, unit).definitions)
+            .collect(),
+        keys_now: sources.iter().flat_map(keys_of).collect(),
+    };
     for (number, unit) in units.iter().enumerate() {
-        let unit = OneUnit {
-            unit,
-            number,
-            identities,
-            renewed,
-        };
-        one_unit(program, &unit, sources, &mut changes)?;
+        one_unit(program, unit, number, sources, &all, &mut changes)?;
     }
     for (n, change) in changes.functions.iter().enumerate() {
         changes.by_key.insert(change.key.clone(), n);
@@ -221,40 +224,41 @@ fn key_of(definition: &FunctionDefinition, cgu: &Arc<str>) -> FunctionKey {
     }
 }
 
-/// A unit, its number, and what is known of all of them.
-struct OneUnit<'a> {
-    unit: &'a NewUnit,
-    number: usize,
+/// What is known of all units together.
+struct All<'a> {
     identities: &'a Identities,
     renewed: &'a Renewed,
+    /// Functions of objects that are replaced or gone. A function can go from one crate to another: `#[inline]`
+    /// brings it to those who use it.
+    leaving: Vec<(&'a Arc<str>, &'a FunctionDefinition)>,
+    keys_now: HashSet<FunctionKey>,
+}
+
+fn keys_of(source: &Source<'_>) -> Vec<FunctionKey> {
+    let functions = source.cgu.iter().flat_map(|cgu| {
+        let functions = source.index.functions.iter();
+        functions.map(move |definition| key_of(definition, cgu))
+    });
+    functions.collect()
 }
 
 fn one_unit(
     program: &Program,
-    one: &OneUnit<'_>,
+    unit: &NewUnit,
+    number: usize,
     sources: &[Source<'_>],
+    all: &All<'_>,
     changes: &mut Changes,
 ) -> Result<(), Error> {
-    let OneUnit {
-        unit,
-        number,
-        identities,
-        renewed,
-    } = *one;
+    let identities = all.identities;
     let outgoing = outgoing(program, unit);
     let mut module = ModuleChange {
         name: unit.name.clone(),
         ..ModuleChange::default()
     };
-    let mut names_now: HashSet<Arc<str>> = HashSet::new();
-    let mut keys_now: HashSet<FunctionKey> = HashSet::new();
-    for source in sources.iter().filter(|source| source.unit == number) {
-        let Some(cgu) = &source.cgu else { continue };
-        for definition in &source.index.functions {
-            names_now.insert(Arc::clone(&definition.name));
-            keys_now.insert(key_of(definition, cgu));
-        }
-    }
+    let own = sources.iter().filter(|source| source.unit == number);
+    let keys_now: HashSet<FunctionKey> = own.flat_map(keys_of).collect();
+    let names_now: HashSet<&Arc<str>> = keys_now.iter().map(|key| &key.name).collect();
     let first = changes.functions.len();
     for (n, source) in sources.iter().enumerate() {
         let Some(cgu) = source.cgu.as_ref().filter(|_| source.unit == number) else {
@@ -266,14 +270,7 @@ fn one_unit(
             let (live, moved) = if identities.others.contains(&key.name) {
                 (None, None)
             } else {
-                counterpart(
-                    program,
-                    &key,
-                    source,
-                    &outgoing,
-                    &keys_now,
-                    &identities.renamed,
-                )
+                counterpart(program, &key, source, all)
             };
             changes.moved.extend(moved);
             let fate = match &live {
@@ -281,7 +278,7 @@ fn one_unit(
                 Some(live) if live.digest != source.compared().functions[number].digest => {
                     Fate::Replaced
                 }
-                Some(_) if refers(source, definition.section, renewed)? => Fate::Replaced,
+                Some(_) if refers(source, definition.section, all.renewed)? => Fate::Replaced,
                 Some(_) => Fate::Same,
             };
             let live_slots = live.as_ref().map(|live| live.slots.clone());
@@ -355,11 +352,9 @@ fn counterpart(
     program: &Program,
     key: &FunctionKey,
     source: &Source<'_>,
-    outgoing: &Outgoing<'_>,
-    keys_now: &HashSet<FunctionKey>,
-    renamed: &Renamed,
+    all: &All<'_>,
 ) -> (Option<LiveFunction>, Option<FunctionKey>) {
-    let known = renamed.get(&key.name);
+    let known = all.identities.renamed.get(&key.name);
     if known.is_none()
         && let Some(live) = program.functions.get(key)
     {
@@ -372,12 +367,12 @@ fn counterpart(
     }
     let name = known.unwrap_or(&key.name);
     let gone = program.gone.get(name).filter(|_| known.is_none());
-    let Some((moved, live, home)) = outgoing
-        .definitions
+    let Some((moved, live, home)) = all
+        .leaving
         .iter()
         .filter(|(_, definition)| definition.name == *name)
         .map(|(cgu, definition)| (key_of(definition, cgu), Some(*cgu)))
-        .filter(|(other, _)| !keys_now.contains(other))
+        .filter(|(other, _)| !all.keys_now.contains(other))
         // It was gone for some generations.
         .chain(gone.map(|other| (other.clone(), None)))
         .find_map(|(other, home)| {

@@ -166,6 +166,7 @@ impl Builder<'_, '_> {
             place,
             size: definition.size,
             initial: definition.digest,
+            newest: definition.digest,
             renewable: definition.renewable,
         })
     }

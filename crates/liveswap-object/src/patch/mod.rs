@@ -64,13 +64,13 @@ impl NewUnit {
     }
 }
 
-/// Functions that have another symbol than before, although they are the same functions: new name, old name.
+/// Functions and statics that have another symbol than before, although they are the same: new name, old name.
 pub type Renamed = HashMap<Arc<str>, Arc<str>>;
 
-/// What the caller knows of functions that their symbols do not tell.
+/// What the caller knows of functions and statics that their symbols do not tell.
 #[derive(Clone, Debug, Default)]
 pub struct Identities {
-    /// The same functions under other symbols.
+    /// The same functions and statics under other symbols.
     pub renamed: Renamed,
     /// Other functions under the same symbols: who has the address of such a function keeps the old one.
     pub others: HashSet<Arc<str>>,

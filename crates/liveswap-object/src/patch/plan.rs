@@ -173,7 +173,7 @@ fn attempt(
         )?);
     }
     not_replaceable(program, units, &sources)?;
-    let statics = statics::find(program, units, &sources, &identities.others)?;
+    let statics = statics::find(program, units, &sources, identities)?;
     let users = renewed::users(program, units, &statics.renewed);
     if !users.is_empty() {
         let owned = users.into_iter();

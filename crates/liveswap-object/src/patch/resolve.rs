@@ -58,7 +58,9 @@ impl Builder<'_, '_> {
 
     /// Where a static is that stays where it is.
     fn live_static(&self, name: &str) -> Option<StaticPlace> {
-        let live = self.program.statics.get(name)?;
+        let statics = &self.program.statics;
+        let before = || statics.get(self.changes.renamed.get(name)?);
+        let live = statics.get(name).or_else(before)?;
         (!self.new_statics.contains_key(name)).then_some(live.place)
     }
 

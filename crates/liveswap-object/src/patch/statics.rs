@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::elf::Section;
 use crate::names;
-use crate::patch::NewUnit;
 use crate::patch::changes::{Refusal, Source};
 use crate::patch::renewed::{Renewed, refers};
+use crate::patch::{Identities, NewUnit, Renamed};
 use crate::program::index::StaticDefinition;
 use crate::program::{LiveStatic, Program, StaticPlace};
 
@@ -24,35 +24,47 @@ pub(crate) struct StaticChanges {
     pub renewed: Renewed,
 }
 
-/// Compares the statics of new objects with those that are live. `others` are functions under the symbols of
-/// others.
+/// Compares the statics of new objects with those that are live.
 pub(crate) fn find(
     program: &Program,
     units: &[NewUnit],
     sources: &[Source<'_>],
-    others: &Renewed,
+    identities: &Identities,
 ) -> Result<StaticChanges, Refusal> {
+    let live = Live {
+        program,
+        renamed: &identities.renamed,
+    };
     let mut changes = StaticChanges {
-        renewed: others.clone(),
+        renewed: identities.others.clone(),
         ..StaticChanges::default()
     };
-    while renew(program, sources, &mut changes.renewed)? {}
+    while renew(&live, sources, &mut changes.renewed)? {}
     for (number, unit) in units.iter().enumerate() {
-        one_unit(program, unit, number, sources, &mut changes)?;
+        one_unit(&live, unit, number, sources, &mut changes)?;
     }
     Ok(changes)
 }
 
+/// The live statics, also by the names that they have from now on.
+struct Live<'a> {
+    program: &'a Program,
+    renamed: &'a Renamed,
+}
+
+impl<'a> Live<'a> {
+    fn get(&self, name: &Arc<str>) -> Option<&'a LiveStatic> {
+        let name = self.renamed.get(name).unwrap_or(name);
+        self.program.statics.get(name)
+    }
+}
+
 /// Adds the statics that are others now, because of what they hold or refer to. Tells whether there were any.
-fn renew(
-    program: &Program,
-    sources: &[Source<'_>],
-    renewed: &mut Renewed,
-) -> Result<bool, Refusal> {
+fn renew(live: &Live<'_>, sources: &[Source<'_>], renewed: &mut Renewed) -> Result<bool, Refusal> {
     let mut found = false;
     for source in sources.iter().filter(|source| source.cgu.is_some()) {
         for definition in &source.compared().statics {
-            let Some(live) = program.statics.get(&definition.name) else {
+            let Some(live) = live.get(&definition.name) else {
                 continue;
             };
             if definition.renewable
@@ -71,12 +83,13 @@ fn renew(
 }
 
 fn one_unit(
-    program: &Program,
+    live: &Live<'_>,
     unit: &NewUnit,
     number: usize,
     sources: &[Source<'_>],
     changes: &mut StaticChanges,
 ) -> Result<(), Refusal> {
+    let program = live.program;
     let mut now: BTreeSet<Arc<str>> = BTreeSet::new();
     // By path: whether all of its statics can be renewed.
     let mut added: BTreeMap<String, bool> = BTreeMap::new();
@@ -86,7 +99,8 @@ fn one_unit(
         }
         for (number, definition) in source.index.statics.iter().enumerate() {
             now.insert(Arc::clone(&definition.name));
-            let known = program.statics.get(&definition.name);
+            now.extend(live.renamed.get(&definition.name).cloned());
+            let known = live.get(&definition.name);
             match known.filter(|_| !changes.renewed.contains(&definition.name)) {
                 Some(live) => kept(live, source, number, changes)?,
                 None => {
@@ -197,7 +211,9 @@ fn kept(
             ),
         });
     }
-    let is_other = live.initial != source.compared().statics[number].digest
+    let now = source.compared().statics[number].digest;
+    // One that is the first again is no news.
+    let is_other = now != live.initial && now != live.newest
         || refers(source, definition.section, &changes.renewed)?;
     if is_other && !changes.initialisers.contains(&name) {
         changes.initialisers.push(name);
@@ -205,7 +221,13 @@ fn kept(
     changes.kept.push((
         Arc::clone(&definition.name),
         LiveStatic {
-            initial: definition.digest,
+            // The same under the names of now, if it is.
+            initial: if now == live.initial {
+                definition.digest
+            } else {
+                live.initial
+            },
+            newest: definition.digest,
             renewable: definition.renewable && live.renewable,
             ..live.clone()
         },

@@ -93,8 +93,10 @@ pub struct LiveStatic {
     pub place: StaticPlace,
     /// Its size in bytes.
     pub size: u64,
-    /// What its newest source holds at first.
+    /// What it held at first.
     pub initial: Digest,
+    /// What it holds at first in its newest source.
+    pub newest: Digest,
     /// As in [`index::StaticDefinition::renewable`].
     pub renewable: bool,
 }
@@ -219,6 +221,7 @@ impl Program {
                     place,
                     size: data.size,
                     initial: data.digest,
+                    newest: data.digest,
                     renewable: data.renewable,
                 },
             );
