@@ -184,6 +184,22 @@ fn the_initialiser_of_a_living_static_is_named() {
 }
 
 #[test]
+fn a_new_function_that_only_runs_at_the_start_is_named() {
+    let project = LiveProject::with_main(PROGRAM);
+    let mut live = project.run();
+    assert_eq!(live.line(), "ready");
+    project.append(
+        MAIN,
+        "#[used]\n#[unsafe(link_section = \".init_array\")]\nstatic AT_START: extern \"C\" fn() = at_start;\n\
+         extern \"C\" fn at_start() {\n    COUNTER.store(100, std::sync::atomic::Ordering::Relaxed);\n}\n",
+    );
+    live.swapped_or_held_back();
+    live.reason_naming(".init_array");
+    assert_eq!(live.ask("a"), "a 1 two 5");
+    live.quit();
+}
+
+#[test]
 fn a_constant_table_is_new_everywhere_or_named() {
     let project = LiveProject::with_main(PROGRAM);
     let mut live = project.run();

@@ -148,6 +148,9 @@ impl Engine {
                 "static `{name}` keeps its live value; its new initialiser counts after a restart"
             )
         }));
+        pending.extend(planned.collected.iter().map(|(krate, section)| {
+            format!("what is new in the section `{section}` of {krate} counts after a restart")
+        }));
         if planned.is_empty() {
             self.commit(Plan {
                 planned,

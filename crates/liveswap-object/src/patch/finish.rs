@@ -85,6 +85,7 @@ impl Builder<'_, '_> {
             patch: image.patch,
             modules,
             initialisers: statics.initialisers,
+            collected: self.collected(units),
             renewed: statics.renewed,
             old_bodies,
             came: self.names_of(Fate::New),
@@ -99,6 +100,25 @@ impl Builder<'_, '_> {
             slices: image.slices,
             next,
         })
+    }
+
+    /// New elements of what is collected at the start.
+    fn collected(&self, units: &[NewUnit]) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for source in self.sources.iter().filter(|source| source.cgu.is_some()) {
+            let unit = &units[source.unit];
+            for one in &source.compared().collected {
+                let mut live = self.program.objects.values();
+                let known = live
+                    .any(|object| object.unit == unit.unit && object.index.collected.contains(one));
+                if !known {
+                    found.push((unit.name.clone(), one.0.to_string()));
+                }
+            }
+        }
+        found.sort();
+        found.dedup();
+        found
     }
 
     fn names_of(&self, fate: Fate) -> Vec<Arc<str>> {

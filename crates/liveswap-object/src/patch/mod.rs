@@ -136,6 +136,8 @@ pub struct Planned {
     pub modules: Vec<ModuleChange>,
     /// Statics whose initialiser changed: the live value stays.
     pub initialisers: Vec<String>,
+    /// Sections with something new that has its effect at the start only: crate, section.
+    pub collected: Vec<(String, String)>,
     /// Symbols of statics that are others from now on.
     pub renewed: HashSet<Arc<str>>,
     /// Bodies that are replaced.

@@ -59,6 +59,9 @@ pub struct ObjectIndex {
     pub statics: Vec<StaticDefinition>,
     /// Symbols that it uses and does not define.
     pub foreign: Vec<Arc<str>>,
+    /// Sections that are not the compiler's usual ones, with their digests: the linker or somebody at the start of
+    /// the program collects them.
+    pub collected: Vec<(Arc<str>, Digest)>,
     /// Code that is not reloadable because it has no section of its own, by section and digest.
     pub other_code: Vec<(Arc<str>, Digest)>,
 }
@@ -121,6 +124,10 @@ impl ObjectIndex {
             .map(|symbol| symbol.name.into())
             .collect();
         for (section, data) in object.sections.iter().enumerate() {
+            if is_collected(data) {
+                let digest = digests.section(section)?;
+                index.collected.push((data.name.into(), digest));
+            }
             if data.is_code()
                 && data.is_loaded()
                 && data.size > 0
@@ -163,6 +170,26 @@ fn is_renewable(data: &SectionData<'_>, name: &str) -> bool {
     // Other languages may know a static with a plain name.
     let is_constant = is_usual && !data.is_writable() && names::is_identity(name, true);
     is_constant || names::is_call_site(name)
+}
+
+/// Whether what a section holds has its effect by being in that section (`.init_array`, `linkme_…`).
+fn is_collected(data: &SectionData<'_>) -> bool {
+    const USUAL: [&str; 10] = [
+        ".data",
+        ".rodata",
+        ".bss",
+        ".tdata",
+        ".tbss",
+        ".eh_frame",
+        ".gcc_except_table",
+        ".note",
+        ".debug",
+        ".comment",
+    ];
+    data.is_loaded()
+        && !data.is_code()
+        && data.size > 0
+        && !USUAL.iter().any(|start| data.name.starts_with(start))
 }
 
 /// Whether code belongs to the functions of its object that use it: it goes where they go.
