@@ -6,9 +6,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::Instant;
 
 use liveswap_protocol::VERSION;
-use liveswap_protocol::message::{FromAgent, Hello};
+use liveswap_protocol::message::{Frame, FromAgent, Hello};
 
 use crate::check::{Checker, Ready};
+use crate::frames::{self, Patched};
 use crate::refusal::{Code, Refusal};
 use crate::sys::memory::{self, Range};
 use crate::sys::template::{Failure, Template};
@@ -22,6 +23,7 @@ pub struct Agent {
     template: Option<Template>,
     /// Folder of the images' files.
     images: OsString,
+    patched: Patched,
 }
 
 /// A patch that is live.
@@ -45,6 +47,7 @@ impl Agent {
             range,
             template,
             images,
+            patched: Patched::default(),
         }
     }
 
@@ -81,6 +84,8 @@ impl Agent {
         if let Some((register, section)) = frames {
             symbols::register_frames(register, section);
         }
+        self.patched.maps(&ready);
+        self.patched.flips(&ready.slots);
         for (word, target) in &ready.slots {
             memory::store_word(*word, *target);
         }
@@ -140,6 +145,11 @@ impl Agent {
                 "there are threads that are not known, and new thread-locals would be missing there",
             ),
         }
+    }
+
+    /// Frames of functions in these ranges (start, length) on the stacks of the program's threads.
+    pub fn frames(&self, ranges: &[(u64, u64)]) -> Vec<Frame> {
+        frames::in_ranges(ranges, &self.patched)
     }
 
     /// Tells gdb of a slice's file.

@@ -7,9 +7,9 @@ use liveswap_protocol::frame;
 use liveswap_protocol::message::{FromAgent, ToAgent};
 
 use crate::apply::Agent;
+use crate::log;
 use crate::refusal::{Code, Refusal};
 use crate::sys::connection::Connection;
-use crate::{frames, log};
 
 /// Serves requests until the command closes the connection.
 pub fn serve(agent: &mut Agent, mut connection: Connection) {
@@ -43,7 +43,7 @@ fn answer(agent: &mut Agent, request: ToAgent) -> FromAgent {
                 refused(&refusal)
             }
         },
-        ToAgent::Frames(ranges) => FromAgent::Frames(frames::in_ranges(&ranges)),
+        ToAgent::Frames(ranges) => FromAgent::Frames(agent.frames(&ranges)),
         ToAgent::Announce(slice) => {
             if let Err(error) = agent.announce(slice) {
                 log::line(format_args!("gdb is not told of slice {slice}: {error}"));

@@ -14,4 +14,5 @@ pub mod start;
 
 /// Version of messages and patches. One line per change:
 /// 1: the first.
-pub const VERSION: u32 = 1;
+/// 2: frames say whether they are exact.
+pub const VERSION: u32 = 2;

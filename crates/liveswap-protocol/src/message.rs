@@ -57,6 +57,9 @@ pub struct Frame {
     pub stack_address: u64,
     /// The address in the range.
     pub address: u64,
+    /// The frame is certainly there; of these only one is given for a thread and range. Otherwise a word on
+    /// the stack looks like it, which a call that has returned can have left behind.
+    pub exact: bool,
 }
 
 /// What the agent says.

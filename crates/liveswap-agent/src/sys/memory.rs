@@ -227,6 +227,12 @@ pub fn store_word(word: u64, value: u64) {
     unsafe { AtomicU64::from_ptr(word as *mut u64) }.store(value, Ordering::Release);
 }
 
+/// Where a slot leads. `word` is one that [`crate::check`] let pass.
+pub fn load_word(word: u64) -> u64 {
+    // SAFETY: aligned, readable, and there for ever; everybody reads and writes it whole.
+    unsafe { AtomicU64::from_ptr(word as *mut u64) }.load(Ordering::Relaxed)
+}
+
 /// Makes fresh code visible to instruction fetch.
 #[cfg(target_arch = "x86_64")]
 fn make_visible_to_fetch(_start: u64, _len: usize) {

@@ -4,10 +4,13 @@
 //! it speaks of addresses: addresses come from [`crate::check`], which vouches for them.
 
 pub mod connection;
+#[cfg(all(test, target_arch = "x86_64"))]
+mod frames_tests;
 mod gate;
 pub mod gdb;
 pub mod images;
 pub mod memory;
+pub mod objects;
 pub mod program;
 pub mod stack;
 pub mod start;

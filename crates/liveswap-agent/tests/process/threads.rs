@@ -133,6 +133,7 @@ fn frames_of_a_waiting_thread_are_found() {
         };
         if let [frame] = &frames[..] {
             assert_eq!((frame.range, frame.address), (0, start + 6));
+            assert!(frame.exact);
             assert_ne!(frame.thread, running.child.id());
             assert_ne!(frame.stack_address, 0);
             return;

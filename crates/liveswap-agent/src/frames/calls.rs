@@ -1,0 +1,162 @@
+//! Whether a call leads to a function.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::cfi::Cfi;
+use super::code::{self, LONGEST_CALL, Target};
+use crate::sys::stack;
+
+/// So many jumps are followed from a call.
+const HOPS: u8 = 4;
+/// Functions that are longer are not searched for jumps.
+const LONGEST_FUNCTION: u64 = 64 << 10;
+
+/// Whether one leads to the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leads {
+    /// There.
+    Yes,
+    /// Elsewhere.
+    No,
+    /// That cannot be told.
+    Maybe,
+}
+
+/// What every word of a slot has held so far, the newest value last. Old bodies were called through them.
+pub type Words = HashMap<u64, Vec<u64>>;
+
+/// Calls of the process, looked at once each.
+pub struct Calls<'a> {
+    words: &'a Words,
+    before: HashMap<u64, Rc<[Target]>>,
+    decided: HashMap<(u64, u64), Leads>,
+}
+
+impl<'a> Calls<'a> {
+    /// With the words of the slots that were ever changed.
+    pub fn new(words: &'a Words) -> Calls<'a> {
+        Calls {
+            words,
+            before: HashMap::new(),
+            decided: HashMap::new(),
+        }
+    }
+
+    /// The call behind which this address lies, in all readings; none if there is no call.
+    pub fn before(&mut self, address: u64) -> Rc<[Target]> {
+        if let Some(known) = self.before.get(&address) {
+            return Rc::clone(known);
+        }
+        let calls: Rc<[Target]> = code::calls_before(address, &read_before(address)).into();
+        self.before.insert(address, Rc::clone(&calls));
+        calls
+    }
+
+    /// Whether the call behind which this address lies leads to the function that begins at `function`.
+    pub fn lead(&mut self, cfi: &mut Cfi<'_>, address: u64, function: u64) -> Leads {
+        let calls = self.before(address);
+        any(calls
+            .iter()
+            .map(|call| self.target(cfi, *call, function, HOPS)))
+    }
+
+    fn target(&mut self, cfi: &mut Cfi<'_>, target: Target, function: u64, hops: u8) -> Leads {
+        match target {
+            Target::Anywhere => Leads::Maybe,
+            Target::To(address) => self.address(cfi, address, function, hops),
+            Target::Through(word) => {
+                let mut held = self.words.get(&word).cloned().unwrap_or_default();
+                let mut now = [0; 8];
+                if stack::read(word, &mut now) != now.len() {
+                    return Leads::Maybe;
+                }
+                held.push(u64::from_le_bytes(now));
+                any(held
+                    .into_iter()
+                    .map(|address| self.address(cfi, address, function, hops)))
+            }
+        }
+    }
+
+    fn address(&mut self, cfi: &mut Cfi<'_>, address: u64, function: u64, hops: u8) -> Leads {
+        if address == function {
+            return Leads::Yes;
+        }
+        let Some(hops) = hops.checked_sub(1) else {
+            return Leads::Maybe;
+        };
+        if let Some(known) = self.decided.get(&(address, function)) {
+            return *known;
+        }
+        // Should the way lead here again.
+        self.decided.insert((address, function), Leads::Maybe);
+        let decided = self.follow(cfi, address, function, hops);
+        self.decided.insert((address, function), decided);
+        decided
+    }
+
+    fn follow(&mut self, cfi: &mut Cfi<'_>, address: u64, function: u64, hops: u8) -> Leads {
+        let mut start = [0; 16];
+        let done = stack::read(address, &mut start);
+        if let Some(jump) = code::stub(address, &start[..done]) {
+            return self.target(cfi, jump, function, hops);
+        }
+        let Some(row) = cfi.row(address) else {
+            return Leads::Maybe;
+        };
+        if row.function.start != address || row.function.len > LONGEST_FUNCTION {
+            return Leads::Maybe;
+        }
+        // Another function. It could have ended with a jump to this one.
+        let mut bytes = vec![0; row.function.len as usize];
+        if stack::read(address, &mut bytes) != bytes.len() {
+            return Leads::Maybe;
+        }
+        let jumps = code::jumps_out(address, &bytes);
+        any(jumps.into_iter().map(|jump| match jump {
+            // Bytes that only look like a jump lead somewhere.
+            Target::To(to) if to != function && !begins(cfi, to) => Leads::No,
+            jump => self.target(cfi, jump, function, hops),
+        }))
+    }
+}
+
+/// The bytes before an address, as many as a call can have. At the beginning of code there are less.
+fn read_before(address: u64) -> Vec<u8> {
+    const SMALLEST_PAGE: u64 = 4096;
+    let start = address.wrapping_sub(LONGEST_CALL as u64);
+    let page = address.wrapping_sub(1) / SMALLEST_PAGE * SMALLEST_PAGE;
+    for from in [start, page.max(start)] {
+        let mut bytes = vec![0; address.wrapping_sub(from) as usize];
+        if stack::read(from, &mut bytes) == bytes.len() {
+            return bytes;
+        }
+    }
+    Vec::new()
+}
+
+/// Whether a function or a stub begins there.
+fn begins(cfi: &mut Cfi<'_>, address: u64) -> bool {
+    match cfi.row(address) {
+        Some(row) if row.function.start == address => true,
+        // Slots and PLTs: one record describes all of them, or none.
+        _ => {
+            let mut bytes = [0; 16];
+            let done = stack::read(address, &mut bytes);
+            code::stub(address, &bytes[..done]).is_some()
+        }
+    }
+}
+
+fn any(ways: impl Iterator<Item = Leads>) -> Leads {
+    let mut all = Leads::No;
+    for way in ways {
+        match way {
+            Leads::Yes => return Leads::Yes,
+            Leads::Maybe => all = Leads::Maybe,
+            Leads::No => {}
+        }
+    }
+    all
+}
