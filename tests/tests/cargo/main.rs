@@ -8,6 +8,7 @@ mod loops;
 mod manners;
 mod mistakes;
 mod new_things;
+mod old_bodies;
 mod ordinary;
 mod panics;
 mod pointers;

@@ -58,8 +58,17 @@ enum Phase<P> {
 enum Asked {
     Apply,
     Announce,
-    FirstLook(Vec<OldBody>),
-    SecondLook(Vec<OldBody>, Vec<Frame>),
+    Look(Vec<OldBody>, Option<Vec<Frame>>),
+}
+
+/// A look at the stacks that is to be taken.
+#[derive(Debug)]
+struct Look {
+    at: Instant,
+    /// Whose frames are looked for.
+    bodies: Vec<OldBody>,
+    /// What a first look has shown.
+    earlier: Option<Vec<Frame>>,
 }
 
 /// What is known of the program from the start.
@@ -98,7 +107,9 @@ pub struct Machine<P> {
     hello_by: Option<Instant>,
     answer_by: Option<Instant>,
     deferred_at: Option<Instant>,
-    second_looks: VecDeque<(Instant, Vec<OldBody>, Vec<Frame>)>,
+    looks: Vec<Look>,
+    /// A change was told of whose outcome was not. What is told in between would be taken for it.
+    owes_an_outcome: bool,
 }
 
 impl<P> Machine<P> {
@@ -136,7 +147,8 @@ impl<P> Machine<P> {
             hello_by: Some(now + patience),
             answer_by: None,
             deferred_at: None,
-            second_looks: VecDeque::new(),
+            looks: Vec::new(),
+            owes_an_outcome: false,
         }
     }
 
@@ -161,13 +173,15 @@ impl<P> Machine<P> {
             }
             Event::Ended(status) => return Some(self.ended(status.into())),
         }
+        self.look(now);
         self.begin(now);
         None
     }
 
     /// When [`Machine::tick`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
-        let look = self.second_looks.front().map(|(at, ..)| *at);
+        let looks = self.looks.iter().map(|look| look.at);
+        let look = looks.min().filter(|_| !self.owes_an_outcome);
         [self.hello_by, self.answer_by, self.deferred_at, look]
             .into_iter()
             .flatten()
@@ -203,13 +217,23 @@ impl<P> Machine<P> {
             };
             self.job(Job::Deferred { hello, cancel });
         }
-        while self.second_looks.front().is_some_and(|(at, ..)| *at <= now) {
-            if let Some((_, bodies, frames)) = self.second_looks.pop_front() {
-                let ranges = old_bodies::ranges(&bodies);
-                self.ask(ToAgent::Frames(ranges), Asked::SecondLook(bodies, frames));
-            }
-        }
+        self.look(now);
         self.begin(now);
+    }
+
+    /// Takes the looks that are due, unless what they show could not be told.
+    fn look(&mut self, now: Instant) {
+        if self.owes_an_outcome {
+            return;
+        }
+        let due: Vec<Look> = self.looks.extract_if(.., |look| look.at <= now).collect();
+        for look in due {
+            let ranges = old_bodies::ranges(&look.bodies);
+            self.ask(
+                ToAgent::Frames(ranges),
+                Asked::Look(look.bodies, look.earlier),
+            );
+        }
     }
 
     fn tell(&mut self, report: &Report) {
@@ -317,6 +341,9 @@ impl<P> Machine<P> {
         };
         let outcome = report.summary();
         self.last = (Some(outcome.clone()), Instant::now());
+        if batch.is_some() {
+            self.owes_an_outcome = false;
+        }
         let success = matches!(report, Report::Swapped { .. } | Report::Unchanged {});
         for answers in batch.into_iter().flat_map(|batch| batch.waiting) {
             // Who asked may have gone.

@@ -22,6 +22,7 @@ impl<P> Machine<P> {
                     if !begun.paths.is_empty() {
                         let paths = begun.paths.iter().map(|it| display(it)).collect();
                         self.tell(&Report::Change { paths });
+                        self.owes_an_outcome = true;
                     }
                     self.phase = Phase::Compiling {
                         batch,
@@ -52,7 +53,10 @@ impl<P> Machine<P> {
 
     fn compiled(&mut self, done: Done<P>, begun: Option<Begun>, batch: Batch, now: Instant) {
         let reports = match done {
-            Done::Irrelevant | Done::Begun(_) => return,
+            Done::Irrelevant | Done::Begun(_) => {
+                self.owes_an_outcome = false;
+                return;
+            }
             // The process does not have this code: what was said of it still holds.
             Done::Same => vec![self.refused.clone().unwrap_or(Report::Unchanged {})],
             Done::Failed(error) => vec![self.failed(error)],

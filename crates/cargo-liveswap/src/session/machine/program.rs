@@ -3,13 +3,13 @@
 use std::time::Instant;
 
 use liveswap_protocol::VERSION;
-use liveswap_protocol::message::{FromAgent, Hello, ToAgent};
+use liveswap_protocol::message::{Frame, FromAgent, Hello, ToAgent};
 
-use super::{Asked, Machine, Phase, no_answer};
+use super::{Asked, Look, Machine, Phase, no_answer};
 use crate::codes::Code;
 use crate::session::old_bodies;
 use crate::session::outcome;
-use crate::session::parts::{Job, NoAgent};
+use crate::session::parts::{Job, NoAgent, OldBody};
 use crate::session::report::Report;
 
 impl<P> Machine<P> {
@@ -20,16 +20,40 @@ impl<P> Machine<P> {
         let asked = self.asked.pop_front();
         match (asked, message) {
             (Some(Asked::Apply), message) => self.applied(message, now),
-            (Some(Asked::FirstLook(bodies)), FromAgent::Frames(frames)) if !frames.is_empty() => {
-                self.second_looks
-                    .push_back((now + old_bodies::BETWEEN, bodies, frames));
-            }
-            (Some(Asked::SecondLook(bodies, first)), FromAgent::Frames(second)) => {
-                for message in old_bodies::still_running(&bodies, &first, &second) {
-                    self.tell(&Report::Pending { message });
-                }
+            (Some(Asked::Look(bodies, earlier)), FromAgent::Frames(frames)) => {
+                self.looked(bodies, earlier, frames, now);
             }
             (asked, message) => tracing::trace!(?asked, ?message, "answered"),
+        }
+    }
+
+    /// The stacks were looked at.
+    fn looked(
+        &mut self,
+        bodies: Vec<OldBody>,
+        earlier: Option<Vec<Frame>>,
+        frames: Vec<Frame>,
+        now: Instant,
+    ) {
+        if self.owes_an_outcome {
+            // Meanwhile a file was saved. Afterwards another look tells what then still goes on.
+            self.looks.push(Look {
+                at: now,
+                bodies,
+                earlier,
+            });
+            return;
+        }
+        let told = old_bodies::tell(&bodies, earlier.as_deref(), &frames);
+        for message in told.messages {
+            self.tell(&Report::Pending { message });
+        }
+        if told.again {
+            self.looks.push(Look {
+                at: now + old_bodies::DELAY,
+                bodies,
+                earlier: Some(frames),
+            });
         }
     }
 
@@ -102,11 +126,11 @@ impl<P> Machine<P> {
             self.ask(ToAgent::Announce(file.slice), Asked::Announce);
         }
         if !planned.old_bodies.is_empty() {
-            let ranges = old_bodies::ranges(&planned.old_bodies);
-            self.ask(
-                ToAgent::Frames(ranges),
-                Asked::FirstLook(planned.old_bodies),
-            );
+            self.looks.push(Look {
+                at: now + old_bodies::DELAY,
+                bodies: planned.old_bodies,
+                earlier: None,
+            });
         }
         tracing::debug!(elapsed = ?now.elapsed(), "settled");
     }
@@ -116,7 +140,7 @@ impl<P> Machine<P> {
         self.answer_by = None;
         self.agent = None;
         self.asked.clear();
-        self.second_looks.clear();
+        self.looks.clear();
         tracing::info!(reason, "the run-time is gone");
         // A program that ends closes its connection first; no code can be refused any more then.
         self.hello = Err(Some(NoAgent {

@@ -1,5 +1,7 @@
 //! The machine against a worker, a program and a user that are only channels.
 
+mod looks;
+
 use super::*;
 use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
@@ -361,38 +363,6 @@ fn a_program_without_a_run_time_is_started_all_the_same() {
         panic!("no job");
     };
     assert_eq!(missing.code, Code::Executable);
-}
-
-#[test]
-fn a_function_that_stays_in_its_old_body_is_named() {
-    let mut bench = Bench::started();
-    bench.save(&["a.rs"]);
-    let mut plan = patch();
-    plan.old_bodies = vec![OldBody {
-        name: "app::run".into(),
-        start: 16,
-        len: 32,
-    }];
-    bench.worker(planned(Outcome::Patch(plan)));
-    bench.happens(applied(1));
-    let frame = Frame {
-        range: 0,
-        thread: 9,
-        stack_address: 100,
-        address: 20,
-    };
-    let frames = || Event::Agent(FromAgent::Frames(vec![frame.clone()]));
-    bench.happens(frames());
-    bench.passes(old_bodies::BETWEEN);
-    let asked: Vec<ToAgent> = bench.agent.try_iter().skip(1).collect();
-    assert_eq!(asked, vec![ToAgent::Frames(vec![(16, 32)]); 2]);
-    bench.happens(frames());
-    assert_eq!(bench.names(), ["started", "swapped", "pending"]);
-    let message = bench.reports()[2]["message"].as_str().unwrap().to_owned();
-    assert!(
-        message.contains("`app::run`") && message.contains("thread 9"),
-        "{message}"
-    );
 }
 
 #[test]
