@@ -7,6 +7,7 @@ const MAIN: &str = "src/main.rs";
 /// Its main loop reads, another thread sleeps between two calls, and two threads never leave their loops.
 const PROGRAM: &str = r#"
 use std::io::BufRead;
+use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -40,8 +41,17 @@ fn answer(line: &str) -> String {
 fn pulse() {
     loop {
         tick(3);
-        std::thread::sleep(Duration::from_millis(2));
+        wait();
     }
+}
+
+/// Leaves on the stack what others have left there.
+#[inline(never)]
+fn wait() {
+    let mut room = MaybeUninit::<[u8; 4096]>::uninit();
+    std::hint::black_box(room.as_mut_ptr());
+    std::thread::sleep(Duration::from_millis(2));
+    std::hint::black_box(room.as_mut_ptr());
 }
 
 #[inline(never)]
@@ -88,11 +98,12 @@ fn loops(arguments: &[&str]) {
     assert_eq!(live.line(), "ready");
     // Their words are on the stacks now.
     while live.ask("b aa") != "old b aa true" {}
-    // What loops call before they wait is not running while they wait.
+    // What loops call before they wait is not running while they wait. The new calls return at once, so the words of
+    // the old ones stay on the stack.
     let text = project.edited(
         MAIN,
-        "TICKS.fetch_add(1 + format",
-        "TICKS.fetch_add(2 + format",
+        "    if depth > 0 {",
+        "    if depth == 3 {\n        return;\n    }\n    if depth > 0 {",
     );
     let text = text.replace("\"old {} {}\"", "\"new {} {}\"");
     project.save(MAIN, &text);

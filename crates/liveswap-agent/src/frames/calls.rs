@@ -8,7 +8,7 @@ use super::code::{self, LONGEST_CALL, Target};
 use crate::sys::stack;
 
 /// So many jumps are followed from a call.
-const HOPS: u8 = 4;
+pub const HOPS: u8 = 4;
 /// Functions that are longer are not searched for jumps.
 const LONGEST_FUNCTION: u64 = 64 << 10;
 
@@ -79,7 +79,8 @@ impl<'a> Calls<'a> {
         }
     }
 
-    fn address(&mut self, cfi: &mut Cfi<'_>, address: u64, function: u64, hops: u8) -> Leads {
+    /// Whether a call of `address` leads to `function` by at most so many jumps.
+    pub fn address(&mut self, cfi: &mut Cfi<'_>, address: u64, function: u64, hops: u8) -> Leads {
         if address == function {
             return Leads::Yes;
         }
@@ -159,4 +160,42 @@ fn any(ways: impl Iterator<Item = Leads>) -> Leads {
         }
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_through_a_slot_leads_to_all_that_the_slot_has_held() {
+        // A call of the slot, the slot, and its word.
+        const SLOT: usize = 8;
+        const WORD: usize = 16;
+        let mut code = [0_u64; 3];
+        let start = code.as_ptr() as u64;
+        let mut bytes = [0; 24];
+        bytes[..5].copy_from_slice(&[0xe8, SLOT as u8 - 5, 0, 0, 0]);
+        bytes[SLOT..SLOT + 6].copy_from_slice(&[0xff, 0x25, (WORD - SLOT - 6) as u8, 0, 0, 0]);
+        bytes[WORD..].copy_from_slice(&0x3000_u64.to_le_bytes());
+        let (words, _) = bytes.as_chunks::<8>();
+        for (word, bytes) in code.iter_mut().zip(words) {
+            *word = u64::from_le_bytes(*bytes);
+        }
+        let mut cfi = Cfi::new(Vec::new(), &[]);
+        let nothing = Words::default();
+        let mut calls = Calls::new(&nothing);
+        assert_eq!(calls.lead(&mut cfi, start + 5, 0x3000), Leads::Yes);
+        // What lies at 0x3000 is not known, and could lead further.
+        assert_eq!(calls.lead(&mut cfi, start + 5, 0x1000), Leads::Maybe);
+        assert_eq!(
+            calls.lead(&mut cfi, start + 4, 0x3000),
+            Leads::No,
+            "no call"
+        );
+        let held = Words::from([(start + WORD as u64, vec![0x1000, 0x2000])]);
+        let mut calls = Calls::new(&held);
+        for function in [0x1000, 0x2000, 0x3000] {
+            assert_eq!(calls.lead(&mut cfi, start + 5, function), Leads::Yes);
+        }
+    }
 }

@@ -146,14 +146,18 @@ fn look(thread: u32, end: &dyn Fn(u64) -> u64, walker: &mut Walker<'_>) -> Look 
     let Some((stack_pointer, counter)) = before.as_deref().and_then(waits_at) else {
         return Look::Running;
     };
-    let waits_before = waits(thread);
+    if end(stack_pointer) <= stack_pointer {
+        // The stack has grown since the mappings were read.
+        return Look::Running;
+    }
+    let runs_before = runs(thread);
     let found = if cfg!(target_arch = "x86_64") {
         walker.walk(stack_pointer, counter, end)
     } else {
         walker.scan_all(stack_pointer, counter, end)
     };
     match state(thread) {
-        Ok(after) if after == before && waits(thread) == waits_before => Look::Seen(found),
+        Ok(after) if after == before && runs(thread) == runs_before => Look::Seen(found),
         Ok(_) => Look::Running,
         Err(_) => Look::Gone,
     }
@@ -164,11 +168,17 @@ fn state(thread: u32) -> std::io::Result<Option<String>> {
     std::fs::read_to_string(format!("/proc/self/task/{thread}/syscall")).map(Some)
 }
 
-/// How often a thread has begun to wait or was interrupted, as text: it does not change while it waits.
-fn waits(thread: u32) -> Option<String> {
-    let status = std::fs::read_to_string(format!("/proc/self/task/{thread}/status")).ok()?;
-    let counts = status.find("voluntary_ctxt_switches")?;
-    Some(status[counts..].to_owned())
+/// How long and how often a thread has run, as text: it does not change while the thread waits.
+fn runs(thread: u32) -> Option<String> {
+    let read = |name| std::fs::read_to_string(format!("/proc/self/task/{thread}/{name}")).ok();
+    // A kernel that does not count gives zeros, and counts elsewhere, which takes it longer to tell.
+    read("schedstat")
+        .filter(|times| times.trim() != "0 0 0")
+        .or_else(|| {
+            let status = read("status")?;
+            let counts = status.find("voluntary_ctxt_switches")?;
+            Some(status[counts..].to_owned())
+        })
 }
 
 /// Stack pointer and program counter, the last two words, of a thread that waits.
@@ -197,6 +207,8 @@ fn stack_end(stack_pointer: u64, mappings: &[Mapping], tops: &[usize]) -> u64 {
 #[cfg(test)]
 pub mod tests {
     use super::*;
+    #[cfg(target_arch = "x86_64")]
+    pub use calls::Leads;
 
     /// Start and length of the function at an address.
     #[cfg(target_arch = "x86_64")]
@@ -211,6 +223,14 @@ pub mod tests {
         let state = state(thread).ok()??;
         waits_at(&state)?;
         state.split(' ').next()?.parse().ok()
+    }
+
+    /// Whether a call of `from` leads to `function`.
+    #[cfg(target_arch = "x86_64")]
+    pub fn leads(from: u64, function: u64) -> Leads {
+        let words = Words::default();
+        let mut cfi = Cfi::new(objects::loaded(), &[]);
+        Calls::new(&words).address(&mut cfi, from, function, calls::HOPS)
     }
 
     /// What is found on the stack from here to `end`.

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 use liveswap_protocol::message::Frame;
 
 use super::{objects, thread_id};
-use crate::frames::tests::{function_at, naive, waits_in, walk_from};
+use crate::frames::tests::{Leads, function_at, leads, naive, waits_in, walk_from};
 use crate::frames::{Patched, in_ranges};
 use functions::*;
 
@@ -143,7 +144,7 @@ fn a_thread_that_reads_is_unwound_through_functions_with_and_without_frame_point
 }
 
 #[test]
-fn threads_that_wait_by_std_are_unwound() {
+fn threads_that_wait_for_locks_bytes_and_time_are_unwound() {
     let gate = Arc::new((Mutex::new(false), Condvar::new()));
     let (reader, mut writer) = pipe();
     let (futex, handle) = spawn({
@@ -163,8 +164,16 @@ fn threads_that_wait_by_std_are_unwound() {
         })
     });
     // Nobody waits for its end.
-    let (sleep, _) = spawn(|| outer(&mut || std::thread::sleep(Duration::from_secs(3600))));
+    let hour = libc::timespec {
+        tv_sec: 3600,
+        tv_nsec: 0,
+    };
+    // SAFETY: the kernel reads the one structure.
+    let nap = move || unsafe { libc::nanosleep(&raw const hour, std::ptr::null_mut()) };
+    let (sleep, _) = spawn(move || outer(&mut || assert_eq!(nap(), 0)));
+    let (park, _) = spawn(|| outer(&mut std::thread::park));
     assert_found(futex, libc::SYS_futex);
+    assert_found(park, libc::SYS_futex);
     assert_found(read, libc::SYS_read);
     assert_found(sleep, libc::SYS_clock_nanosleep);
     *gate.0.lock().unwrap() = true;
@@ -277,11 +286,17 @@ fn words_that_a_call_has_left_are_told_from_frames_where_nothing_can_be_unwound(
     let (reader, mut writer) = pipe();
     let (thread, handle) = spawn(move || {
         outer(&mut || {
-            assert_eq!(tick(0), 1);
+            assert_eq!(tick(20), 21);
             wait_silently(&reader);
         });
     });
     until_it_waits(thread, libc::SYS_read);
+    let ticking = range(tick as fn(u32) -> u32 as usize);
+    assert!(
+        naive(thread, &[ticking]).len() > 1,
+        "its words are still there"
+    );
+    assert_eq!(frames(thread, &[ticking]), []);
     // What lies above it is found, but not for certain.
     let outer = range(outer as fn(What<'_>) as usize);
     let found = frames(thread, &[outer]);
@@ -406,4 +421,79 @@ fn a_stack_that_leads_in_circles_is_left() {
     let from = stack.as_ptr() as u64;
     let found = walk_from(from, start + 1, from + 8 * 4096, &[(start, len)]);
     assert!(!found.is_empty());
+}
+
+#[test]
+fn a_call_leads_to_a_function_that_its_target_ends_with() {
+    let [tail, frame, other]: [Through; 3] = [
+        liveswap_test_tail,
+        liveswap_test_frame,
+        liveswap_test_no_frame,
+    ];
+    assert_eq!(
+        leads(frame as usize as u64, frame as usize as u64),
+        Leads::Yes
+    );
+    assert_eq!(
+        leads(tail as usize as u64, frame as usize as u64),
+        Leads::Yes
+    );
+    assert_eq!(
+        leads(tail as usize as u64, other as usize as u64),
+        Leads::No
+    );
+    assert_eq!(
+        leads(other as usize as u64, frame as usize as u64),
+        Leads::No
+    );
+}
+
+#[test]
+fn a_thread_in_a_function_that_was_reached_by_a_jump_is_unwound() {
+    let (reader, mut writer) = pipe();
+    let (thread, handle) = spawn(move || {
+        outer(&mut || {
+            through(liveswap_test_tail, &mut || {
+                assert_eq!(read_byte(&reader), 1)
+            })
+        });
+    });
+    assert_found(thread, libc::SYS_read);
+    writer.write_all(b"x").unwrap();
+    handle.join().unwrap();
+}
+
+#[test]
+fn a_loop_that_calls_and_waits_by_turns_is_seen_only_where_it_waits() {
+    let stop = Arc::new(AtomicBool::new(false));
+    let (thread, handle) = spawn({
+        let stop = Arc::clone(&stop);
+        move || {
+            outer(&mut || {
+                while !stop.load(Ordering::Relaxed) {
+                    tick(20);
+                    std::thread::park_timeout(Duration::from_micros(500));
+                }
+            });
+        }
+    });
+    let ticking = range(tick as fn(u32) -> u32 as usize);
+    let waiting = range(outer as fn(What<'_>) as usize);
+    let mut seen = 0;
+    let deadline = Instant::now() + PATIENCE;
+    while seen < 50 && Instant::now() < deadline {
+        let mut found = in_ranges(&[ticking, waiting], &Patched::default());
+        found.retain(|frame| frame.thread == thread);
+        // It may never wait long enough to be looked at. Then nothing is said.
+        if let [frame, rest @ ..] = &found[..] {
+            assert!(
+                frame.range == 1 && frame.exact && rest.is_empty(),
+                "{found:?}"
+            );
+            seen += 1;
+        }
+    }
+    assert!(seen > 0, "it is tried again until it is seen");
+    stop.store(true, Ordering::Relaxed);
+    handle.join().unwrap();
 }

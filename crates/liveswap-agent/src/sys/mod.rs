@@ -4,7 +4,8 @@
 //! it speaks of addresses: addresses come from [`crate::check`], which vouches for them.
 
 pub mod connection;
-#[cfg(all(test, target_arch = "x86_64"))]
+#[cfg(target_arch = "x86_64")]
+#[cfg(test)]
 mod frames_tests;
 mod gate;
 pub mod gdb;

@@ -122,6 +122,16 @@ global_asm!(
     "add rsp, 1032",
     "ret",
     "end liveswap_test_silent",
+    // Ends with a jump into another function.
+    "begin liveswap_test_tail",
+    ".cfi_startproc",
+    "sub rsp, 8",
+    ".cfi_def_cfa_offset 16",
+    "add rsp, 8",
+    ".cfi_def_cfa_offset 8",
+    "jmp liveswap_test_frame",
+    ".cfi_endproc",
+    "end liveswap_test_tail",
     ".purgem begin",
     ".purgem end",
 );
@@ -135,6 +145,8 @@ unsafe extern "C-unwind" {
     pub fn liveswap_test_aligned(what: extern "C-unwind" fn(*mut c_void), argument: *mut c_void);
     /// See above.
     pub fn liveswap_test_varying(what: extern "C-unwind" fn(*mut c_void), argument: *mut c_void);
+    /// See above.
+    pub fn liveswap_test_tail(what: extern "C-unwind" fn(*mut c_void), argument: *mut c_void);
     /// See above.
     pub fn liveswap_test_silent(what: extern "C-unwind" fn(*mut c_void), argument: *mut c_void);
 }
