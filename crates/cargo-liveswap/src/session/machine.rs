@@ -110,6 +110,8 @@ pub struct Machine<P> {
     looks: Vec<Look>,
     /// A change was told of whose outcome was not. What is told in between would be taken for it.
     owes_an_outcome: bool,
+    /// Of functions that go on in their old bodies; to be told after that outcome.
+    held_back: Vec<String>,
 }
 
 impl<P> Machine<P> {
@@ -149,6 +151,7 @@ impl<P> Machine<P> {
             deferred_at: None,
             looks: Vec::new(),
             owes_an_outcome: false,
+            held_back: Vec::new(),
         }
     }
 
@@ -173,6 +176,7 @@ impl<P> Machine<P> {
             }
             Event::Ended(status) => return Some(self.ended(status.into())),
         }
+        self.tell_of_old_bodies();
         self.look(now);
         self.begin(now);
         None
@@ -181,7 +185,8 @@ impl<P> Machine<P> {
     /// When [`Machine::tick`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         let looks = self.looks.iter().map(|look| look.at);
-        let look = looks.min().filter(|_| !self.owes_an_outcome);
+        let is_looking = self.asked.iter().any(|it| matches!(it, Asked::Look(..)));
+        let look = looks.min().filter(|_| !self.owes_an_outcome && !is_looking);
         [self.hello_by, self.answer_by, self.deferred_at, look]
             .into_iter()
             .flatten()
@@ -221,18 +226,37 @@ impl<P> Machine<P> {
         self.begin(now);
     }
 
-    /// Takes the looks that are due, unless what they show could not be told.
+    /// Takes a look that is due. One at a time: the program takes nothing else in meanwhile. First looks of
+    /// several swaps are one.
     fn look(&mut self, now: Instant) {
-        if self.owes_an_outcome {
+        let is_due = |look: &mut Look| look.at <= now;
+        let is_looking = self.asked.iter().any(|it| matches!(it, Asked::Look(..)));
+        if self.owes_an_outcome || is_looking {
             return;
         }
-        let due: Vec<Look> = self.looks.extract_if(.., |look| look.at <= now).collect();
-        for look in due {
-            let ranges = old_bodies::ranges(&look.bodies);
-            self.ask(
-                ToAgent::Frames(ranges),
-                Asked::Look(look.bodies, look.earlier),
-            );
+        let first = |look: &mut Look| is_due(look) && look.earlier.is_none();
+        let mut bodies = Vec::new();
+        let mut earlier = None;
+        for look in self.looks.extract_if(.., first) {
+            bodies.extend(look.bodies);
+        }
+        if bodies.is_empty()
+            && let Some(look) = self.looks.extract_if(.., |look| is_due(look)).next()
+        {
+            (bodies, earlier) = (look.bodies, look.earlier);
+        }
+        if !bodies.is_empty() {
+            let ranges = old_bodies::ranges(&bodies);
+            self.ask(ToAgent::Frames(ranges), Asked::Look(bodies, earlier));
+        }
+    }
+
+    /// What a look has shown, as soon as nobody can take it for the outcome of a save.
+    fn tell_of_old_bodies(&mut self) {
+        if !self.owes_an_outcome {
+            for message in std::mem::take(&mut self.held_back) {
+                self.tell(&Report::Pending { message });
+            }
         }
     }
 

@@ -9,6 +9,8 @@ use crate::sys::stack;
 
 /// So many jumps are followed from a call.
 pub const HOPS: u8 = 4;
+/// So many places are looked at for one question. A large program has many functions that end with jumps.
+const PLACES: u32 = 64;
 /// Functions that are longer are not searched for jumps.
 const LONGEST_FUNCTION: u64 = 64 << 10;
 
@@ -31,6 +33,8 @@ pub struct Calls<'a> {
     words: &'a Words,
     before: HashMap<u64, Rc<[Target]>>,
     decided: HashMap<(u64, u64), Leads>,
+    /// How many places may still be looked at.
+    places: u32,
 }
 
 impl<'a> Calls<'a> {
@@ -40,6 +44,7 @@ impl<'a> Calls<'a> {
             words,
             before: HashMap::new(),
             decided: HashMap::new(),
+            places: PLACES,
         }
     }
 
@@ -56,6 +61,7 @@ impl<'a> Calls<'a> {
     /// Whether the call behind which this address lies leads to the function that begins at `function`.
     pub fn lead(&mut self, cfi: &mut Cfi<'_>, address: u64, function: u64) -> Leads {
         let calls = self.before(address);
+        self.places = PLACES;
         any(calls
             .iter()
             .map(|call| self.target(cfi, *call, function, HOPS)))
@@ -97,7 +103,15 @@ impl<'a> Calls<'a> {
         decided
     }
 
+    fn may_look(&mut self) -> bool {
+        self.places = self.places.saturating_sub(1);
+        self.places > 0
+    }
+
     fn follow(&mut self, cfi: &mut Cfi<'_>, address: u64, function: u64, hops: u8) -> Leads {
+        if !self.may_look() {
+            return Leads::Maybe;
+        }
         let mut start = [0; 16];
         let done = stack::read(address, &mut start);
         if let Some(jump) = code::stub(address, &start[..done]) {
@@ -117,7 +131,7 @@ impl<'a> Calls<'a> {
         let jumps = code::jumps_out(address, &bytes);
         any(jumps.into_iter().map(|jump| match jump {
             // Bytes that only look like a jump lead somewhere.
-            Target::To(to) if to != function && !begins(cfi, to) => Leads::No,
+            Target::To(to) if to != function && self.may_look() && !begins(cfi, to) => Leads::No,
             jump => self.target(cfi, jump, function, hops),
         }))
     }

@@ -35,19 +35,8 @@ impl<P> Machine<P> {
         frames: Vec<Frame>,
         now: Instant,
     ) {
-        if self.owes_an_outcome {
-            // Meanwhile a file was saved. Afterwards another look tells what then still goes on.
-            self.looks.push(Look {
-                at: now,
-                bodies,
-                earlier,
-            });
-            return;
-        }
         let told = old_bodies::tell(&bodies, earlier.as_deref(), &frames);
-        for message in told.messages {
-            self.tell(&Report::Pending { message });
-        }
+        self.held_back.extend(told.messages);
         if told.again {
             self.looks.push(Look {
                 at: now + old_bodies::DELAY,
@@ -141,6 +130,7 @@ impl<P> Machine<P> {
         self.agent = None;
         self.asked.clear();
         self.looks.clear();
+        self.held_back.clear();
         tracing::info!(reason, "the run-time is gone");
         // A program that ends closes its connection first; no code can be refused any more then.
         self.hello = Err(Some(NoAgent {
