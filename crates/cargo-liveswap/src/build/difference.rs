@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::program::Graph;
 use crate::stage::manifest::Inputs;
-use crate::stage::record::Record;
+use crate::stage::record::{Kind, Record};
 
 /// Why a program of the old graph has to be started anew to become one of the new, if so.
 pub fn of_graphs(old: &Graph, new: &Graph) -> Option<String> {
@@ -17,11 +17,48 @@ pub fn of_graphs(old: &Graph, new: &Graph) -> Option<String> {
             .find(|before| is_same_crate(before, record))?;
         of_live(before, record)
     });
-    live.or_else(|| {
+    live.or_else(|| of_places(old, new)).or_else(|| {
         new.foreign
             .values()
             .find_map(|record| of_foreign(record, old, new))
     })
+}
+
+/// Why a crate that went and one that came are one crate to the user, if they are: the compiler gives its
+/// statics other names, so they would begin anew beside those that the program has.
+fn of_places(old: &Graph, new: &Graph) -> Option<String> {
+    let stays = |record: &Record, graph: &Graph| match record.kind {
+        Kind::Live => {
+            let mut live = graph.live.iter();
+            live.any(|(other, _)| is_same_crate(other, record))
+        }
+        _ => graph.foreign.contains_key(&record.key()),
+    };
+    let gone: Vec<&Record> = records(old).filter(|it| !stays(it, new)).collect();
+    let mut came = records(new).filter(|it| !stays(it, old));
+    came.find_map(|now| {
+        let before = gone
+            .iter()
+            .find(|it| it.package == now.package && it.crate_name == now.crate_name)?;
+        let name = &now.crate_name;
+        if before.kind != now.kind {
+            Some(format!("`{name}` comes from somewhere else"))
+        } else if before.kind != Kind::Live {
+            None
+        } else if before.manifest_dir != now.manifest_dir {
+            Some(format!("`{name}` moved to another folder"))
+        } else {
+            Some(format!(
+                "the crate types of `{name}` changed ({})",
+                changes(&before.crate_types, &now.crate_types)
+            ))
+        }
+    })
+}
+
+fn records(graph: &Graph) -> impl Iterator<Item = &Record> {
+    let live = graph.live.iter().map(|(record, _)| record);
+    live.chain(graph.foreign.values())
 }
 
 fn is_same_crate(one: &Record, other: &Record) -> bool {
@@ -120,7 +157,6 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::stage::record::Kind;
 
     fn record(name: &str, version: &str, stem: &str, kind: Kind) -> Record {
         Record {
@@ -198,6 +234,35 @@ mod tests {
                 .unwrap()
                 .contains("+ -C opt-level=1")
         );
+    }
+
+    #[test]
+    fn a_crate_that_moved_or_changed_its_types_is_not_a_new_one() {
+        let old = record("c", "1", "c-1", Kind::Live);
+        let reason = |old: &Record, new: &Record| {
+            let graph = |record: &Record| match record.kind {
+                Kind::Live => graph(slice::from_ref(record), &[]),
+                _ => graph(&[], slice::from_ref(record)),
+            };
+            of_graphs(&graph(old), &graph(new))
+        };
+        let mut moved = record("c", "1", "c-2", Kind::Live);
+        moved.manifest_dir = "crates/c".into();
+        assert_eq!(reason(&old, &moved).unwrap(), "`c` moved to another folder");
+        let mut other_types = record("c", "1", "c-2", Kind::Live);
+        other_types.crate_types = vec!["rlib".to_owned()];
+        assert_eq!(
+            reason(&old, &other_types).unwrap(),
+            "the crate types of `c` changed (- lib, + rlib)"
+        );
+        let of_others = record("c", "1", "c-2", Kind::Foreign);
+        for (old, new) in [(&old, &of_others), (&of_others, &old)] {
+            assert_eq!(reason(old, new).unwrap(), "`c` comes from somewhere else");
+        }
+        // A second version beside the one that stays is new, and so is a library beside a program of
+        // its name.
+        let both = graph(&[old.clone(), moved, other_types], &[of_others]);
+        assert_eq!(of_graphs(&graph(&[old], &[]), &both), None);
     }
 
     #[test]
