@@ -12,6 +12,7 @@ mod old_bodies;
 mod ordinary;
 mod panics;
 mod pointers;
+mod restarts;
 mod saves;
 mod state;
 mod surface;

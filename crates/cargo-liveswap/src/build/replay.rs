@@ -265,7 +265,8 @@ fn remove_leftovers(record: &Record) {
     }
 }
 
-/// The folder in which the link stage puts the objects of a unit.
+/// The folder in which the link stage puts a program's objects. It is named after the file: what cargo
+/// made of another set of dependencies, and was refused, may lie beside it.
 pub fn collected(collect: &Path, record: &Record) -> PathBuf {
-    collect.join(&record.unit)
+    collect.join(&record.stem)
 }

@@ -37,7 +37,8 @@ pub fn main() -> ExitCode {
     let unit = env::var(super::env::UNIT).ok();
     let is_program = !args.iter().any(|arg| arg == "-shared");
     if let Some(folder) = env::var_os(super::env::COLLECT) {
-        return match collect(Path::new(&folder), unit.as_deref(), &args, is_program) {
+        let is_live_program = is_program && unit.is_some();
+        return match collect(Path::new(&folder), &args, is_live_program) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 super::complain(&format!("cannot collect objects: {error}"));
@@ -60,17 +61,12 @@ pub fn main() -> ExitCode {
 }
 
 /// Keeps the program's own objects in `folder`, and what else it would be linked with.
-fn collect(
-    folder: &Path,
-    unit: Option<&str>,
-    args: &[OsString],
-    is_program: bool,
-) -> io::Result<()> {
-    let (Some(unit), Some(output), true) = (unit, link_args::output(args), is_program) else {
+fn collect(folder: &Path, args: &[OsString], is_live_program: bool) -> io::Result<()> {
+    let (Some(output), true) = (link_args::output(args), is_live_program) else {
         return Ok(());
     };
     let stem = stem_of(&output);
-    let folder = folder.join(unit);
+    let folder = folder.join(&stem);
     files::empty_folder(&folder)?;
     let mut inputs = Inputs::default();
     for arg in args {
