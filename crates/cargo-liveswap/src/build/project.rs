@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, TryLockError};
+use std::io::{ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -99,7 +100,13 @@ impl Project {
             let failed = |error: std::io::Error| {
                 BuildError::Failed(format!("{}: {error}", folder.display()))
             };
+            // Cargo tags only what it makes itself.
+            let is_ours = !self.target_dir.is_dir();
             fs::create_dir_all(&folder).map_err(failed)?;
+            if is_ours {
+                tag_as_cache(&self.target_dir).map_err(failed)?;
+            }
+            tag_as_cache(&folder).map_err(failed)?;
             let lock = File::create(folder.join("session.lock")).map_err(failed)?;
             match lock.try_lock() {
                 Ok(()) => return Ok((folder, lock)),
@@ -110,6 +117,19 @@ impl Project {
         Err(BuildError::Failed(format!(
             "{AT_ONCE} sessions of this project run already"
         )))
+    }
+}
+
+/// Says of a folder what cargo says of a target folder that it makes: backup programs and our own watcher leave
+/// out what can be made again.
+fn tag_as_cache(folder: &Path) -> std::io::Result<()> {
+    const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
+        # This file is a cache directory tag created by cargo.\n\
+        # For information about cache directory tags see https://bford.info/cachedir/\n";
+    match File::create_new(folder.join("CACHEDIR.TAG")) {
+        Ok(mut file) => file.write_all(TAG.as_bytes()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
@@ -184,6 +204,27 @@ mod tests {
 
     fn args(line: &str) -> Vec<OsString> {
         line.split_whitespace().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn a_target_folder_that_is_made_here_is_a_cache_and_one_of_the_user_stays_as_it_is() {
+        let root = tempfile::tempdir().unwrap();
+        let project = |name: &str| Project {
+            cargo: "cargo".into(),
+            workspace_root: root.path().to_owned(),
+            target_dir: root.path().join(name),
+            members: Vec::new(),
+            cargo_args: Vec::new(),
+        };
+        let is_tagged = |path: &str| {
+            let text = fs::read_to_string(root.path().join(path).join("CACHEDIR.TAG"));
+            text.is_ok_and(|text| text.starts_with("Signature: 8a477f597d28d172789f06886806bc55"))
+        };
+        let (_, _lock) = project("made").own_target_dir().unwrap();
+        assert!(is_tagged("made") && is_tagged("made/liveswap"));
+        fs::create_dir(root.path().join("users")).unwrap();
+        let (_, _lock) = project("users").own_target_dir().unwrap();
+        assert!(!is_tagged("users") && is_tagged("users/liveswap"));
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! Which files were written since they were last taken up: by what the file system says of them.
 
 use std::collections::HashMap;
+use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
+
+use xxhash_rust::xxh3::xxh3_128;
 
 /// File systems keep time in ticks: a file that was written so shortly before it was looked at could be
 /// written again without a trace.
@@ -12,27 +15,49 @@ const TICK: Duration = Duration::from_millis(20);
 /// How a file was when it was looked at. `None`: it was not there.
 type Stamp = Option<(u64, u64, SystemTime)>;
 
+/// How a file was when it was taken up.
+#[derive(Debug)]
+struct Seen {
+    stamp: Stamp,
+    /// Of its contents, where the stamp alone does not tell.
+    young: Option<u128>,
+}
+
 /// What is known of files.
 #[derive(Debug, Default)]
 pub struct Stamps {
-    seen: HashMap<PathBuf, Stamp>,
+    seen: HashMap<PathBuf, Seen>,
 }
 
 impl Stamps {
-    /// Whether the file may have been written since it was taken up, or never was.
+    /// Whether a file that something happened to may have been written since it was taken up, or never
+    /// was.
     pub fn is_news(&self, path: &Path) -> bool {
-        self.seen.get(path) != Some(&stamp(path))
+        let seen = self.seen.get(path);
+        seen.is_none_or(|seen| seen.young.is_some() || seen.stamp != stamp(path))
+    }
+
+    /// The same for a file of which nobody said that something happened to it: one with the contents
+    /// that it had is none.
+    pub fn is_other(&self, path: &Path) -> bool {
+        self.seen.get(path).is_none_or(|seen| {
+            seen.stamp != stamp(path) || (seen.young.is_some() && seen.young != contents(path))
+        })
     }
 
     /// The file is taken up as it is now.
     pub fn take_up(&mut self, path: &Path) {
-        let now = stamp(path);
-        let age = now.and_then(|(.., modified)| modified.elapsed().ok());
-        if now.is_some() && age.is_none_or(|age| age < TICK) {
-            self.forget(path);
+        let stamp = stamp(path);
+        let age = stamp.and_then(|(.., modified)| modified.elapsed().ok());
+        let young = if stamp.is_some() && age.is_none_or(|age| age < TICK) {
+            match contents(path) {
+                Some(hash) => Some(hash),
+                None => return self.forget(path),
+            }
         } else {
-            self.seen.insert(path.to_owned(), now);
-        }
+            None
+        };
+        self.seen.insert(path.to_owned(), Seen { stamp, young });
     }
 
     /// The file counts as written.
@@ -49,6 +74,10 @@ impl Stamps {
 fn stamp(path: &Path) -> Stamp {
     let data = path.metadata().ok()?;
     Some((data.ino(), data.len(), data.modified().ok()?))
+}
+
+fn contents(path: &Path) -> Option<u128> {
+    fs::read(path).ok().as_deref().map(xxh3_128)
 }
 
 #[cfg(test)]
@@ -90,5 +119,15 @@ mod tests {
         let mut stamps = Stamps::default();
         stamps.take_up(&path);
         assert!(stamps.is_news(&path));
+        // Unless its contents tell.
+        assert!(!stamps.is_other(&path));
+        let modified = path.metadata().unwrap().modified().unwrap();
+        fs::write(&path, "1").unwrap();
+        file.set_modified(modified).unwrap();
+        assert!(stamps.is_other(&path));
+        stamps.take_up(&path);
+        fs::write(&path, "2").unwrap();
+        file.set_modified(modified).unwrap();
+        assert!(stamps.is_other(&path));
     }
 }

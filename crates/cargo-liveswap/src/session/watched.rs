@@ -68,7 +68,8 @@ impl Watched {
     pub fn new_folders(&mut self, path: &Path) -> Vec<PathBuf> {
         let is_ours = path.is_dir()
             && self.roots.iter().any(|root| path.starts_with(root))
-            && !path.file_name().is_some_and(is_skipped);
+            && !path.file_name().is_some_and(is_skipped)
+            && !is_cache(path);
         let mut folders = match path.canonicalize() {
             Ok(real) if is_ours => self.below(&real),
             _ => Vec::new(),
@@ -213,6 +214,7 @@ mod tests {
         );
         assert!(watched.new_folders(&root.join("app/src/new")).is_empty());
         assert!(watched.new_folders(&root.join("app/target")).is_empty());
+        assert!(watched.new_folders(&root.join("app/out")).is_empty());
     }
 
     #[test]

@@ -125,11 +125,11 @@ impl<B: Builder, E: Planner> Worker<B, E> {
         hello: Result<&Hello, &NoAgent>,
         cancel: &CancelToken,
     ) -> Done<E::Plan> {
-        let all: BTreeSet<&PathBuf> = batch.paths.iter().chain(&batch.suspects).collect();
         // Late news of what was compiled since is none; nor is what cargo itself wrote.
-        let news = all
-            .into_iter()
-            .filter(|path| self.stamps.is_news(path) && self.matters(path));
+        let told = batch.paths.iter().filter(|it| self.stamps.is_news(it));
+        let found = batch.suspects.iter().filter(|it| self.stamps.is_other(it));
+        let all: BTreeSet<&PathBuf> = told.chain(found).collect();
+        let news = all.into_iter().filter(|path| self.matters(path));
         let news: Vec<PathBuf> = news.cloned().collect();
         if news.is_empty() && !batch.rebuild {
             return Done::Irrelevant;

@@ -207,6 +207,30 @@ fn late_news_of_what_was_compiled_is_none() {
 }
 
 #[test]
+fn a_folder_that_is_made_right_after_a_save_is_no_second_change() {
+    let mut bench = Bench::new();
+    bench.write("a.rs", "2");
+    let path = bench.dir.path().join("a.rs");
+    // A little ahead, so that it stays just written.
+    let soon = SystemTime::now() + Duration::from_secs(60);
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    file.set_modified(soon).unwrap();
+    let saved = bench.batch(&["a.rs"]);
+    assert!(matches!(bench.does(&saved), Done::Planned { .. }));
+    bench.begun();
+    // All sources are suspected of being others then.
+    let mut all = bench.batch(&[]);
+    all.suspects = bench.worker.sources.iter().cloned().collect();
+    assert!(matches!(bench.does(&all), Done::Irrelevant));
+    assert_eq!(bench.begun(), None);
+    // But one that is another is found, whatever its time says.
+    bench.write("a.rs", "3");
+    file.set_modified(soon).unwrap();
+    assert!(matches!(bench.does(&all), Done::Planned { .. }));
+    assert_eq!(bench.begun().unwrap(), ["a.rs"]);
+}
+
+#[test]
 fn what_was_stopped_is_still_news() {
     let mut bench = Bench::new();
     bench.write("a.rs", "2");
