@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::symlink;
 use std::time::SystemTime;
 
 use liveswap_tests::{LiveProject, LiveRun};
@@ -209,16 +210,78 @@ fn saves_during_a_compilation_are_not_lost_and_the_last_wins() {
     live.quit();
 }
 
+/// Makes a link, or turns the one that is there, as tools do that never leave a moment without one.
+fn turn(project: &LiveProject, link: &str, to: &str) {
+    let fresh = project.path(".link");
+    symlink(to, &fresh).expect("a link");
+    fs::rename(fresh, project.path(link)).expect("it takes the place of the old one");
+}
+
+#[test]
+fn a_link_that_is_turned_brings_the_sources_behind_it() {
+    let project = project();
+    for (folder, number) in [("one", 1), ("two", 2), ("three", 2)] {
+        project.write(&format!("{folder}/m0.rs"), &text(number));
+    }
+    project.write("file4.rs", &text(4));
+    turn(&project, "linked", "one");
+    let main = project.read("src/main.rs");
+    project.write(
+        "src/main.rs",
+        &main.replace("parts/m0.rs", "../linked/m0.rs"),
+    );
+    let mut live = project.run();
+    assert_eq!(live.line(), "ready");
+    let mut numbers = [0; FILES];
+    numbers[0] = 1;
+    assert_eq!(live.ask("show"), shown(&numbers));
+
+    turn(&project, "linked", "two");
+    live.swapped();
+    numbers[0] = 2;
+    assert_eq!(live.ask("show"), shown(&numbers));
+    project.save("two/m0.rs", &text(3));
+    live.swapped();
+    numbers[0] = 3;
+    assert_eq!(live.ask("show"), shown(&numbers));
+    project.save("two/m0.rs", &text(2));
+    live.swapped();
+    // With the same contents: but the other file is the source from now on.
+    turn(&project, "linked", "three");
+    live.unchanged();
+    project.save("three/m0.rs", &text(5));
+    live.swapped();
+    numbers[0] = 5;
+    assert_eq!(live.ask("show"), shown(&numbers));
+
+    // A file becomes a link.
+    turn(&project, &file(1), "../../file4.rs");
+    live.swapped();
+    numbers[1] = 4;
+    assert_eq!(live.ask("show"), shown(&numbers));
+    project.save("file4.rs", &text(6));
+    live.swapped();
+    numbers[1] = 6;
+    assert_eq!(live.ask("show"), shown(&numbers));
+    // And another one.
+    project.write("file7.rs", &text(7));
+    turn(&project, &file(1), "../../file7.rs");
+    assert_eq!(live.at_last_swapped().name(), "swapped");
+    numbers[1] = 7;
+    assert_eq!(live.ask("show"), shown(&numbers));
+    live.quit();
+}
+
 #[test]
 fn sources_behind_symlinks_go_live() {
     let project = project();
     project.write("elsewhere/real.rs", &text(1));
     project.write("elsewhere/folder/m1.rs", &text(1));
     fs::remove_file(project.path(&file(0))).expect("it was there");
-    std::os::unix::fs::symlink("../../elsewhere/real.rs", project.path(&file(0))).expect("a link");
+    symlink("../../elsewhere/real.rs", project.path(&file(0))).expect("a link");
     let main = project.read("src/main.rs");
     project.write("src/main.rs", &main.replace("parts/m1.rs", "linked/m1.rs"));
-    std::os::unix::fs::symlink("../elsewhere/folder", project.path("src/linked")).expect("a link");
+    symlink("../elsewhere/folder", project.path("src/linked")).expect("a link");
     let mut live = project.run();
     assert_eq!(live.line(), "ready");
     let mut numbers = [0; FILES];

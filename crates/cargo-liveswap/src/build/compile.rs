@@ -39,6 +39,9 @@ impl Build {
             }
             for unit in &self.units {
                 self.suspects.extend(unit.source(path, &real));
+                if unit.aliases.contains_key(path) {
+                    self.suspects.insert(path.clone());
+                }
             }
         }
         if by_cargo {
@@ -83,15 +86,15 @@ impl Build {
             stale: unit.stale,
         };
         for path in &self.suspects {
-            let Some(known) = unit.sources.get(path) else {
+            let Some(known) = unit.compiled_from(path) else {
                 continue;
             };
             let now = seen.read(path);
-            if known.as_ref().is_some_and(|known| known.same_as(&now)) {
+            if known.is_some_and(|known| known.same_as(&now)) {
                 continue;
             }
             state.changed = true;
-            state.visible |= !unit.is_program() && is_visible(unit, path, known.as_ref(), &now);
+            state.visible |= !unit.is_program() && is_visible(unit, path, known, &now);
         }
         state
     }
@@ -278,8 +281,8 @@ impl Build {
             let now = seen.read(path);
             units
                 .iter()
-                .filter_map(|unit| unit.sources.get(path))
-                .any(|known| !known.as_ref().is_some_and(|known| known.same_as(&now)))
+                .filter_map(|unit| unit.compiled_from(path))
+                .any(|known| !known.is_some_and(|known| known.same_as(&now)))
         });
     }
 

@@ -130,10 +130,20 @@ impl Unit {
 
     /// The source file that is meant by a path, if it is one of the unit's.
     pub fn source(&self, path: &Path, canonical: &Path) -> Option<PathBuf> {
-        if self.sources.contains_key(canonical) {
-            return Some(canonical.to_owned());
-        }
-        self.aliases.get(path).cloned()
+        let mut known = [canonical, path].into_iter();
+        let source = known.find(|it| self.sources.contains_key(*it));
+        source
+            .map(Path::to_owned)
+            .or_else(|| self.aliases.get(path).cloned())
+    }
+
+    /// What the source file that is meant by this name contained when it was compiled; `Some(None)`: nobody
+    /// knows. `None`: the unit has no source of this name.
+    pub fn compiled_from(&self, path: &Path) -> Option<Option<&Version>> {
+        let real = self.aliases.get(path).map_or(path, PathBuf::as_path);
+        let version = self.sources.get(real)?;
+        // A link that leads elsewhere now makes it another file.
+        Some(version.as_ref().filter(|_| canonical(path) == real))
     }
 
     /// Takes in the objects of a compilation.

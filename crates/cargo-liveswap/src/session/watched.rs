@@ -21,9 +21,12 @@ pub enum Kind {
 /// The files and folders of a session.
 #[derive(Debug, Default)]
 pub struct Watched {
-    /// Sources, by the names under which the kernel reports them, and by their real names.
+    /// Sources, by the names under which the kernel reports them, by their real names, and by those that
+    /// they were given: the links in them may come to lead elsewhere.
     files: HashSet<PathBuf>,
     folders: HashSet<PathBuf>,
+    /// Sources and roots as they were given.
+    given: (Vec<PathBuf>, Vec<PathBuf>),
     /// Folders in which new folders are watched, too.
     roots: Vec<PathBuf>,
 }
@@ -31,7 +34,9 @@ pub struct Watched {
 impl Watched {
     /// These are the sources now. Returns the folders to be watched besides those that are.
     pub fn set_sources(&mut self, sources: &[PathBuf], roots: &[PathBuf]) -> Vec<PathBuf> {
+        self.given = (sources.to_owned(), roots.to_owned());
         self.files.clear();
+        self.files.extend(sources.iter().cloned());
         let mut folders = Vec::new();
         for source in sources {
             if let (Some(parent), Some(name)) = (source.parent(), source.file_name())
@@ -43,6 +48,9 @@ impl Watched {
             // A link's file is written where it really is.
             if let Ok(real) = source.canonicalize() {
                 folders.extend(real.parent().map(Path::to_owned));
+                if real != *source {
+                    folders.extend(links_of(source));
+                }
                 self.files.insert(real);
             }
         }
@@ -56,6 +64,13 @@ impl Watched {
         }
         folders.retain(|folder| folder.is_dir() && self.folders.insert(folder.clone()));
         folders
+    }
+
+    /// A link may lead elsewhere: where the sources are now. Returns the folders to be watched besides those
+    /// that are.
+    pub fn resolve_again(&mut self) -> Vec<PathBuf> {
+        let (sources, roots) = std::mem::take(&mut self.given);
+        self.set_sources(&sources, &roots)
     }
 
     /// All sources.
@@ -137,6 +152,12 @@ impl Watched {
     }
 }
 
+/// The folders in which the links of a path lie.
+fn links_of(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let links = path.ancestors().filter(|part| part.is_symlink());
+    links.filter_map(|link| link.parent()?.canonicalize().ok())
+}
+
 fn is_skipped(name: &OsStr) -> bool {
     let hidden = name.as_encoded_bytes().starts_with(b".");
     hidden || name == "target" || name == "node_modules"
@@ -150,7 +171,7 @@ fn is_cache(folder: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
+    use std::{fs, slice};
 
     fn project() -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
@@ -199,6 +220,29 @@ mod tests {
         watched.set_sources(&[root.join("app/src/link.rs")], &[]);
         assert_eq!(watched.kind(&root.join("app/src/link.rs")), Kind::Matters);
         assert_eq!(watched.kind(&root.join("shared/real.rs")), Kind::Matters);
+    }
+
+    #[test]
+    fn a_link_to_a_folder_is_watched_at_both_ends_and_again_when_it_is_turned() {
+        let (_dir, root) = project();
+        let link = root.join("app/linked");
+        std::os::unix::fs::symlink(root.join("shared"), &link).unwrap();
+        let source = root.join("app/src/../linked/real.rs");
+        let mut watched = Watched::default();
+        let folders = watched.set_sources(slice::from_ref(&source), &[]);
+        assert_eq!(folders, [root.join("shared"), root.join("app")]);
+        assert!(watched.files().any(|file| *file == source));
+        fs::create_dir(root.join("other")).unwrap();
+        fs::write(root.join("other/real.rs"), "").unwrap();
+        fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink(root.join("other"), &link).unwrap();
+        assert_eq!(watched.resolve_again(), [root.join("other")]);
+        assert!(watched.files().any(|file| *file == source));
+        assert!(
+            watched
+                .files()
+                .any(|file| *file == root.join("other/real.rs"))
+        );
     }
 
     #[test]

@@ -128,9 +128,14 @@ impl<P> Thread<P> {
             event.kind,
             EventKind::Create(CreateKind::Folder) | EventKind::Modify(ModifyKind::Name(_))
         );
+        let may_be_link = matches!(
+            event.kind,
+            EventKind::Create(_) | EventKind::Modify(ModifyKind::Name(_))
+        );
         for path in event.paths {
             tracing::trace!(path = %path.display(), kind = ?event.kind, "seen");
-            let folder_moved = may_be_folder && path.is_dir();
+            let is_link = may_be_link && path.is_symlink();
+            let folder_moved = (may_be_folder || is_link) && path.is_dir();
             if folder_moved || !path.exists() {
                 // A watch does not follow a folder to its next name, nor wait for the next of its name.
                 self.watched.forget(&path);
@@ -138,7 +143,11 @@ impl<P> Thread<P> {
             if folder_moved {
                 self.new_folder(&path);
             } else if !path.is_dir() {
+                let is_link = is_link && self.watched.kind(&path) != Kind::Ignored;
                 self.touched(path, touch);
+                if is_link {
+                    self.links_turned();
+                }
             }
         }
     }
@@ -163,7 +172,13 @@ impl<P> Thread<P> {
                 }
             }
         }
-        // A link to a folder may have been turned: the sources behind it are others now.
+        self.links_turned();
+    }
+
+    /// A link may have been turned: the sources behind it are others now.
+    fn links_turned(&mut self) {
+        let folders = self.watched.resolve_again();
+        self.add(folders);
         self.suspect_all();
     }
 

@@ -1,6 +1,6 @@
 //! The thread that compiles and compares: it owns the build side and the engine.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender};
@@ -50,7 +50,8 @@ pub struct Worker<B, E: Planner> {
     events: Sender<Event<E::Plan>>,
     watcher: Option<Watcher>,
     sources: Vec<PathBuf>,
-    real_sources: HashSet<PathBuf>,
+    /// Real names of sources, with all others.
+    real_sources: HashMap<PathBuf, Vec<PathBuf>>,
     stamps: Stamps,
     /// Objects that were compiled and are not live: refused ones. They belong to whatever comes next.
     held: Vec<CrateObjects>,
@@ -70,7 +71,7 @@ impl<B: Builder, E: Planner> Worker<B, E> {
             events,
             watcher,
             sources: Vec::new(),
-            real_sources: HashSet::new(),
+            real_sources: HashMap::new(),
             stamps: Stamps::default(),
             held: Vec::new(),
         };
@@ -136,7 +137,7 @@ impl<B: Builder, E: Planner> Worker<B, E> {
         }
         self.send(Done::Begun(begun(news.clone(), batch.noticed)));
         for path in &news {
-            self.stamps.take_up(path);
+            self.take_up(path);
         }
         let rebuild = batch.rebuild;
         let done = self.timed(hello, |build| {
@@ -153,13 +154,23 @@ impl<B: Builder, E: Planner> Worker<B, E> {
         done
     }
 
+    /// The file is taken up as it is now, under all of its names.
+    fn take_up(&mut self, path: &Path) {
+        self.stamps.take_up(path);
+        let real = real(path);
+        for name in self.real_sources.get(&real).into_iter().flatten() {
+            self.stamps.take_up(name);
+        }
+        self.stamps.take_up(&real);
+    }
+
     /// Whether the build side has a use for a file.
     fn matters(&self, path: &Path) -> bool {
-        let could_be = self.real_sources.contains(path)
+        let could_be = self.real_sources.contains_key(path)
             || path.exists()
             // A second file for a module is an error until it is gone.
             || path.extension().is_some_and(|it| it == "rs")
-            || path.canonicalize().is_ok_and(|path| self.real_sources.contains(&path));
+            || path.canonicalize().is_ok_and(|path| self.real_sources.contains_key(&path));
         could_be && self.build.classify(path) != Change::Irrelevant
     }
 
@@ -234,10 +245,16 @@ impl<B: Builder, E: Planner> Worker<B, E> {
         if sources == self.sources && !sources.is_empty() {
             return;
         }
-        self.real_sources = sources.iter().map(|path| real(path)).collect();
-        for path in sources.iter().chain(&self.real_sources) {
+        self.real_sources.clear();
+        for path in &sources {
+            let names = self.real_sources.entry(real(path)).or_default();
+            names.push(path.clone());
+        }
+        let uncertain = self.build.uncertain_sources();
+        for path in sources.iter().chain(self.real_sources.keys()) {
             // Later ones were just compiled, too; but what was taken up stays as it was then.
-            if !self.stamps.knows(path) && !self.sources.contains(path) {
+            let is_later = !self.stamps.knows(path) && !self.sources.contains(path);
+            if is_later && !uncertain.contains(&real(path)) {
                 self.stamps.take_up(path);
             }
         }
