@@ -101,6 +101,8 @@ pub struct Machine<P> {
     /// The code that was compiled last was refused with this.
     refused: Option<Report>,
     deferred: bool,
+    /// The last outcome was a refusal or an error.
+    last_failed: bool,
     generation: u64,
     functions: u64,
     last: (Option<String>, Instant),
@@ -143,6 +145,7 @@ impl<P> Machine<P> {
             started: false,
             refused: None,
             deferred: false,
+            last_failed: false,
             generation: 0,
             functions: 0,
             last: (None, now),
@@ -211,12 +214,12 @@ impl<P> Machine<P> {
                     .into(),
             });
         }
-        if due(&mut self.deferred_at) && matches!(self.phase, Phase::Idle) {
+        if due(&mut self.deferred_at)
+            && matches!(self.phase, Phase::Idle)
+            && let Ok(hello) = self.hello.clone()
+        {
             let cancel = CancelToken::new();
-            let hello = self
-                .hello
-                .clone()
-                .map_err(|why| why.unwrap_or_else(not_yet));
+            let hello = Ok(hello);
             self.phase = Phase::Deferred {
                 cancel: cancel.clone(),
             };
@@ -303,7 +306,9 @@ impl<P> Machine<P> {
             Err(None) => return,
         };
         let Some(batch) = self.queue.take() else {
-            if self.deferred && self.deferred_at.is_none() {
+            // Until what failed is mended, dependents would only fail in the same way, with no save to blame.
+            let may_go_live = hello.is_ok() && !self.last_failed;
+            if self.deferred && may_go_live && self.deferred_at.is_none() {
                 self.deferred_at = Some(now + IDLE);
             }
             return;
@@ -369,6 +374,7 @@ impl<P> Machine<P> {
             self.owes_an_outcome = false;
         }
         let success = matches!(report, Report::Swapped { .. } | Report::Unchanged {});
+        self.last_failed = matches!(report, Report::Refused { .. } | Report::BuildFailed { .. });
         for answers in batch.into_iter().flat_map(|batch| batch.waiting) {
             // Who asked may have gone.
             let _ = answers.send(Answer::Swapped {
@@ -434,13 +440,6 @@ fn no_answer(why: &str) -> Report {
     Report::Refused {
         code: Code::NoAnswer.as_str().to_owned(),
         message: format!("the program does not answer: {why}"),
-    }
-}
-
-fn not_yet() -> NoAgent {
-    NoAgent {
-        code: Code::NoAnswer,
-        message: "the program has just begun".to_owned(),
     }
 }
 

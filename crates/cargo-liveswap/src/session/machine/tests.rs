@@ -1,5 +1,6 @@
 //! The machine against a worker, a program and a user that are only channels.
 
+mod deferred;
 mod looks;
 
 use super::*;
@@ -375,40 +376,6 @@ fn a_plan_that_only_waits_is_pending_and_not_swapped() {
     bench.worker(planned(Outcome::Patch(plan)));
     bench.happens(applied(1));
     assert_eq!(bench.names(), ["started", "pending"]);
-}
-
-#[test]
-fn dependents_that_were_left_out_are_compiled_when_nothing_happens() {
-    let mut bench = Bench::started();
-    bench.save(&["a.rs"]);
-    bench.job();
-    let outcome = Outcome::Unchanged {
-        pending: Vec::new(),
-    };
-    let (compile, diff) = (Duration::ZERO, Duration::ZERO);
-    bench.worker(Done::Planned {
-        outcome,
-        compile,
-        diff,
-        deferred: true,
-    });
-    bench.passes(IDLE);
-    let Ok(Job::Deferred { cancel, .. }) = bench.jobs.try_recv() else {
-        panic!("no job")
-    };
-    bench.save(&["b.rs"]);
-    assert!(cancel.is_cancelled());
-    bench.worker(Done::Failed(BuildError::Cancelled));
-    bench.job();
-    bench.worker(Done::Same);
-    bench.passes(IDLE);
-    assert!(matches!(bench.jobs.try_recv(), Ok(Job::Deferred { .. })));
-    bench.worker(planned(Outcome::Unchanged {
-        pending: Vec::new(),
-    }));
-    bench.passes(IDLE);
-    assert!(bench.jobs.try_recv().is_err());
-    assert_eq!(bench.names(), ["started", "unchanged", "unchanged"]);
 }
 
 #[test]
