@@ -75,6 +75,10 @@ fn starts(place: &Place, project: &Project, plain: &Path, live: &Path) -> Result
     let socket = place.path("start.sock");
     let images = place.path("start-images");
     fs::create_dir_all(&images)?;
+    if socket.exists() {
+        // Of a run in the same folder.
+        fs::remove_file(&socket)?;
+    }
     let listener = UnixListener::bind(&socket)?;
     let kinds = [
         ("as cargo builds it", plain, false),
