@@ -210,6 +210,26 @@ fn saves_during_a_compilation_are_not_lost_and_the_last_wins() {
     live.quit();
 }
 
+#[test]
+fn a_save_while_the_session_begins_is_not_lost() {
+    let project = project();
+    let path = project.path(&file(0));
+    let save = format!("std::fs::write({path:?}, {:?}).unwrap();", text(1));
+    // The program itself does it: nobody is earlier, and nothing is watched yet.
+    project.edit(
+        "src/main.rs",
+        "println!(\"ready\");",
+        &format!("{save} println!(\"ready\");"),
+    );
+    let mut live = project.run();
+    assert_eq!(live.line(), "ready");
+    live.swapped();
+    let mut numbers = [0; FILES];
+    numbers[0] = 1;
+    assert_eq!(live.ask("show"), shown(&numbers));
+    live.quit();
+}
+
 /// Makes a link, or turns the one that is there, as tools do that never leave a moment without one.
 fn turn(project: &LiveProject, link: &str, to: &str) {
     let fresh = project.path(".link");

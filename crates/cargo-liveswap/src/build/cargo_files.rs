@@ -126,6 +126,14 @@ impl CargoFiles {
         }
     }
 
+    /// Those files that were written since cargo read them.
+    pub fn written(&self) -> impl Iterator<Item = &Path> {
+        let files = self.files.iter();
+        files
+            .filter(|(path, version)| !version.still_is(path))
+            .map(|(path, _)| path.as_path())
+    }
+
     /// All files and folders of these that exist.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.files

@@ -220,18 +220,24 @@ impl Build {
         files.into_iter().collect()
     }
 
-    /// Source files that were written while cargo compiled them, so that it may have seen the one or
-    /// the other: they should be treated as changed.
+    /// Files that were written while cargo compiled or read them, so that it may have seen the one or the
+    /// other, or since: they should be treated as changed.
     pub fn uncertain_sources(&self) -> Vec<PathBuf> {
         let mut files: BTreeSet<PathBuf> = BTreeSet::new();
         for unit in &self.units {
             files.extend(
                 unit.sources
                     .iter()
-                    .filter(|(_, version)| version.is_none())
+                    .filter(|(path, version)| !version.as_ref().is_some_and(|it| it.still_is(path)))
                     .map(|(path, _)| path.clone()),
             );
+            let turned = unit
+                .aliases
+                .iter()
+                .filter(|(alias, real)| canonical(alias) != **real);
+            files.extend(turned.map(|(alias, _)| alias.clone()));
         }
+        files.extend(self.cargo_files.written().map(Path::to_owned));
         files.into_iter().collect()
     }
 

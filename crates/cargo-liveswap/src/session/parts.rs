@@ -14,7 +14,7 @@ pub trait Builder: Send + 'static {
     fn sources(&self) -> Vec<PathBuf>;
     /// Folders whose files may become part of the build.
     fn watch_roots(&self) -> Vec<PathBuf>;
-    /// Sources that were written while they were compiled.
+    /// Sources that were written while they were compiled, or since.
     fn uncertain_sources(&self) -> Vec<PathBuf>;
     /// What a path means, whether or not it changed.
     fn classify(&self, path: &Path) -> Change;

@@ -90,9 +90,10 @@ impl<P> Thread<P> {
                 Ok(Input::Sources(sources, roots)) => {
                     let first = self.watched.files().next().is_none();
                     let folders = self.watched.set_sources(&sources, &roots);
+                    let is_more = first || !folders.is_empty();
                     self.add(folders);
-                    // What was saved before the first watch stood was not seen.
-                    !first || self.suspect_all()
+                    // What was saved before a watch stood was not seen.
+                    !is_more || self.suspect_all()
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     let batch = self.debounce.take();

@@ -1,6 +1,6 @@
 //! The thread that compiles and compares: it owns the build side and the engine.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender};
@@ -76,11 +76,6 @@ impl<B: Builder, E: Planner> Worker<B, E> {
             held: Vec::new(),
         };
         worker.sources_may_differ();
-        // Cargo may have read these before or after they were written.
-        for path in worker.build.uncertain_sources() {
-            worker.stamps.forget(&path);
-            worker.stamps.forget(&real(&path));
-        }
         worker
     }
 
@@ -250,12 +245,18 @@ impl<B: Builder, E: Planner> Worker<B, E> {
             let names = self.real_sources.entry(real(path)).or_default();
             names.push(path.clone());
         }
+        let all = sources.iter().chain(self.real_sources.keys());
+        // They were just compiled; but what was taken up stays as it was then.
+        let new: Vec<&PathBuf> = all
+            .filter(|path| !self.stamps.knows(path) && !self.sources.contains(path))
+            .collect();
+        new.iter().for_each(|path| self.stamps.take_up(path));
+        // Unless they were written meanwhile. Asked last, so that a file that is written now is one or the other.
         let uncertain = self.build.uncertain_sources();
-        for path in sources.iter().chain(self.real_sources.keys()) {
-            // Later ones were just compiled, too; but what was taken up stays as it was then.
-            let is_later = !self.stamps.knows(path) && !self.sources.contains(path);
-            if is_later && !uncertain.contains(&real(path)) {
-                self.stamps.take_up(path);
+        let uncertain: HashSet<PathBuf> = uncertain.iter().map(|path| real(path)).collect();
+        for path in new {
+            if uncertain.contains(&real(path)) {
+                self.stamps.forget(path);
             }
         }
         if let Some(watcher) = &self.watcher {
