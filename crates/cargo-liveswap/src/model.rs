@@ -143,7 +143,8 @@ pub struct Compiled {
 pub enum Change {
     /// Nothing: it is no file of the build.
     Irrelevant,
-    /// A source file of reloadable crates: their rustc commands are run again.
+    /// A source file of reloadable crates: their rustc commands are run again. Or what is only compared
+    /// with how it was at the start.
     Source,
     /// A manifest, a lock file, a build script or its inputs, a configuration: cargo decides.
     Cargo,

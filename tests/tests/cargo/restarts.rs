@@ -76,3 +76,19 @@ fn a_crate_that_moves_or_changes_its_types_does_not_start_its_statics_anew() {
     assert_eq!(live.ask("answer"), "3 8");
     live.quit();
 }
+
+#[test]
+fn a_toolchain_file_that_is_made_while_the_program_runs_waits_for_a_restart() {
+    let project = counting();
+    let mut live = project.run();
+    assert_eq!(live.line(), "ready");
+    project.save("rust-toolchain.toml", "[toolchain]\nchannel = \"1.0.0\"\n");
+    live.held_back("the toolchain is chosen at the start");
+    // Edits go live as before.
+    project.edit(LOGIC, "7_u64", "8_u64");
+    live.swapped();
+    assert_eq!(live.ask("answer"), "0 8");
+    fs::remove_file(project.path("rust-toolchain.toml")).expect("it is there");
+    live.unchanged();
+    live.quit();
+}

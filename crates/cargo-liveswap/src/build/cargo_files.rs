@@ -41,9 +41,7 @@ impl CargoFiles {
             files.add(&package.join("Cargo.toml"));
             files.add(&package.join("build.rs"));
         }
-        for name in ["Cargo.lock", "rust-toolchain", "rust-toolchain.toml"] {
-            files.add(&project.workspace_root.join(name));
-        }
+        files.add(&project.workspace_root.join("Cargo.lock"));
         let cwd = env::current_dir().unwrap_or_default();
         for folder in cwd.ancestors().chain([project.workspace_root.as_path()]) {
             for name in [".cargo/config.toml", ".cargo/config"] {

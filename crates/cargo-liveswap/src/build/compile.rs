@@ -44,14 +44,20 @@ impl Build {
                 }
             }
         }
-        if by_cargo {
-            return self.rebuild(cancel);
+        let mut compiled = if by_cargo {
+            self.rebuild(cancel)?
+        } else {
+            let mut seen = Reader::default();
+            let states: Vec<State> = (0..self.units.len())
+                .map(|number| self.state(number, &mut seen))
+                .collect();
+            self.run(&states, seen, cancel)?
+        };
+        let mut reals = changed.iter().map(|path| canonical(path));
+        if reals.any(|path| self.toolchain.concerns(&path)) {
+            compiled.pending.extend(self.toolchain.change());
         }
-        let mut seen = Reader::default();
-        let states: Vec<State> = (0..self.units.len())
-            .map(|number| self.state(number, &mut seen))
-            .collect();
-        self.run(&states, seen, cancel)
+        Ok(compiled)
     }
 
     /// Compiles the crates that were left out because nothing needed them at once.

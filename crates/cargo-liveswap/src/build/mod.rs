@@ -17,6 +17,7 @@ pub mod project;
 mod rebuild;
 mod replay;
 mod setup;
+mod toolchain;
 mod unit;
 mod versions;
 
@@ -31,6 +32,7 @@ use config::Config;
 use diagnostics::Colours;
 use program::{Graph, Records};
 use project::Project;
+use toolchain::Toolchain;
 use unit::Unit;
 use versions::{Reader, canonical};
 
@@ -55,6 +57,7 @@ pub struct Build {
     reach: Vec<Vec<bool>>,
     graph: Graph,
     cargo_files: CargoFiles,
+    toolchain: Toolchain,
     /// The program that cargo built.
     exe: PathBuf,
     /// What it is linked with.
@@ -96,6 +99,7 @@ impl Build {
             reach: Vec::new(),
             graph: Graph::default(),
             cargo_files: CargoFiles::default(),
+            toolchain: Toolchain::of(&cwd),
             exe: PathBuf::new(),
             inputs: Inputs::default(),
             suspects: BTreeSet::new(),
@@ -217,6 +221,7 @@ impl Build {
             files.extend(unit.aliases.keys().cloned());
         }
         files.extend(self.cargo_files.paths().map(Path::to_owned));
+        files.extend(self.toolchain.files(&self.project.workspace_root));
         files.into_iter().collect()
     }
 
@@ -238,6 +243,9 @@ impl Build {
             files.extend(turned.map(|(alias, _)| alias.clone()));
         }
         files.extend(self.cargo_files.written().map(Path::to_owned));
+        if self.toolchain.change().is_some() {
+            files.extend(self.toolchain.files(&self.project.workspace_root));
+        }
         files.into_iter().collect()
     }
 
@@ -291,6 +299,9 @@ impl Build {
         }
         if self.cargo_files.may_concern(&real) {
             return Change::Cargo;
+        }
+        if self.toolchain.concerns(&real) {
+            return Change::Source;
         }
         Change::Irrelevant
     }
