@@ -21,12 +21,12 @@ struct Living {
 /// `cargo liveswap status`.
 #[expect(clippy::print_stdout, reason = "it is what was asked for")]
 pub fn status(place: &WhereArgs) -> ExitCode {
-    let sessions = match sessions(place) {
-        Ok(sessions) => sessions,
+    let (root, sessions) = match sessions(place) {
+        Ok(found) => found,
         Err(code) => return code,
     };
     if sessions.is_empty() {
-        stderr_line("liveswap: no session runs in this project");
+        stderr_line(&format!("liveswap: no session runs in {}", root.display()));
         return ExitCode::FAILURE;
     }
     for session in sessions {
@@ -38,8 +38,8 @@ pub fn status(place: &WhereArgs) -> ExitCode {
 /// `cargo liveswap swap`.
 #[expect(clippy::print_stdout, reason = "it is what was asked for")]
 pub fn swap(place: &WhereArgs, pid: Option<u32>) -> ExitCode {
-    let mut sessions = match sessions(place) {
-        Ok(sessions) => sessions,
+    let (root, mut sessions) = match sessions(place) {
+        Ok(found) => found,
         Err(code) => return code,
     };
     if let Some(pid) = pid {
@@ -48,7 +48,9 @@ pub fn swap(place: &WhereArgs, pid: Option<u32>) -> ExitCode {
     let session = match sessions.as_slice() {
         [one] => one,
         [] => {
-            stderr_line("liveswap: no such session runs in this project");
+            let which = pid.map_or_else(String::new, |pid| format!(" with the id {pid}"));
+            let root = root.display();
+            stderr_line(&format!("liveswap: no session{which} runs in {root}"));
             return ExitCode::FAILURE;
         }
         several => {
@@ -78,8 +80,8 @@ pub fn swap(place: &WhereArgs, pid: Option<u32>) -> ExitCode {
     }
 }
 
-/// The sessions of the project that live; the files of dead ones are removed.
-fn sessions(place: &WhereArgs) -> Result<Vec<Living>, ExitCode> {
+/// The project's folder, and its sessions that live; the files of dead ones are removed.
+fn sessions(place: &WhereArgs) -> Result<(PathBuf, Vec<Living>), ExitCode> {
     let flag = |name: &str, value: &Option<PathBuf>| {
         value.as_ref().map(|value| {
             let mut flag = OsString::from(name);
@@ -114,7 +116,7 @@ fn sessions(place: &WhereArgs) -> Result<Vec<Living>, ExitCode> {
             }
         }
     }
-    Ok(living)
+    Ok((project.workspace_root, living))
 }
 
 fn program(status: &Answer) -> Option<u32> {

@@ -73,7 +73,7 @@ fn with_version(path: PathBuf) -> (PathBuf, Version) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
+    use std::{fs, slice};
 
     #[test]
     fn a_toolchain_file_that_comes_changes_or_goes_waits_and_one_that_is_back_does_not() {
@@ -89,7 +89,7 @@ mod tests {
         let toolchain = Toolchain::of(&folder);
         let may_come = NAMES.map(|name| folder.join(name));
         assert_eq!(toolchain.files(&root)[1..], may_come);
-        assert_eq!(toolchain.files(&root.join("other")), [outer.clone()]);
+        assert_eq!(toolchain.files(&root.join("other")), slice::from_ref(&outer));
         assert_eq!(toolchain.change(), None);
         fs::write(&inner, "1").unwrap();
         assert!(toolchain.change().unwrap().starts_with("`rust-toolchain` "));
