@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ffi::CStr;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -59,15 +60,35 @@ pub(super) struct RawVariant<'a> {
 /// A function, or a declaration of one.
 pub(super) struct RawFunction<'a> {
     pub place: usize,
+    pub parent: Option<Index>,
     pub linkage: &'a str,
     /// With the arguments of a generic function: `new<u32>`.
-    pub name: &'a str,
+    pub name: Unread<'a>,
     /// Type of its result.
     pub target: usize,
     /// The entry that says the rest.
     pub origin: usize,
     /// Whether its code is in this object.
     pub has_code: bool,
+}
+
+/// A string whose end nobody looked for yet; most names of functions are never asked for.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Unread<'a>(pub &'a [u8]);
+
+impl<'a> Unread<'a> {
+    pub(super) fn is_empty(self) -> bool {
+        matches!(self.0.first(), None | Some(0))
+    }
+
+    /// The string; empty if it is no text.
+    pub(super) fn text(self) -> &'a str {
+        let text = match CStr::from_bytes_until_nul(self.0) {
+            Ok(text) => text.to_bytes(),
+            Err(_) => self.0,
+        };
+        std::str::from_utf8(text).unwrap_or_default()
+    }
 }
 
 /// A static or a table of methods.
@@ -134,6 +155,18 @@ impl<'a> Graph<'a> {
 
     pub(super) fn variants_of(&self, owner: usize) -> &[RawVariant<'a>] {
         owned(&self.variants, owner, |variant| variant.owner)
+    }
+
+    /// A name with the scopes that it stands in, numbers and all: what other names call it by.
+    pub(super) fn path(&self, mut parent: Option<Index>, name: &str) -> String {
+        let mut parts = vec![name];
+        while let Some(number) = parent {
+            let scope = &self.scopes[number as usize];
+            parts.push(scope.name);
+            parent = scope.parent;
+        }
+        parts.reverse();
+        parts.join("::")
     }
 
     /// Whether the type is the struct of one variant of an enum, which is part of that enum's layout.
@@ -258,15 +291,8 @@ impl<'g, 'a> Names<'g, 'a> {
     }
 
     /// A function's parameters and result as they are written in a type.
-    /// `fn<u32>(…) -> …` for an instance of a generic function.
-    pub(super) fn signature(
-        &mut self,
-        name: &str,
-        parameters: &[RawMember<'a>],
-        result: usize,
-    ) -> String {
-        let arguments = name.find('<').map_or("", |start| &name[start..]);
-        let mut text = format!("fn{arguments}(");
+    pub(super) fn signature(&mut self, parameters: &[RawMember<'a>], result: usize) -> String {
+        let mut text = "fn(".to_owned();
         for (n, parameter) in parameters.iter().enumerate() {
             if n > 0 {
                 text.push_str(", ");

@@ -9,13 +9,14 @@
 //! numbers are left out, and types in such scopes share a name more often.
 //!
 //! Not kept are types that cannot change: those of the standard library with nothing else in their arguments.
-//! Not kept either are the environments of closures, futures and generators: they change with every edit of
-//! a body, and nobody but that body looks into them.
+//! Not kept either are the environments of closures, futures and generators: they change with many an edit of
+//! a body. Of them the functions that work on them keep a digest, see `environments`.
 
 mod change;
 mod compare;
 mod compare_traits;
 mod dwarf;
+mod environments;
 mod forms;
 mod graph;
 mod read;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 
 pub use change::{Change, ChangeKind};
 pub use compare::{compare, compare_signatures, compare_statics};
+pub use environments::of_changed_environments;
 pub use read::{read, read_split};
 
 /// What the debug information of one or more objects tells.
@@ -36,6 +38,8 @@ pub struct Layouts {
     types: HashMap<Arc<str>, Known>,
     /// Parameters and result by the linkage name of the function.
     pub signatures: HashMap<String, String>,
+    /// Digests of the environments that a function works on, by the linkage name of the function.
+    environments: HashMap<String, u64>,
     /// By the name of the implementation, `<T as Trait>`.
     pub vtables: HashMap<String, VTable>,
     /// How many slots the tables of a trait have, by its name: as the pointers to its objects tell it.
@@ -63,7 +67,7 @@ pub enum Kind {
 }
 
 /// How values of a type lie in memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Layout {
     /// Its kind.
     pub kind: Kind,
@@ -80,7 +84,7 @@ pub struct Layout {
 }
 
 /// A field.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Member {
     /// Its name; those of tuples are `__0`, `__1`, …
     pub name: Arc<str>,
@@ -93,7 +97,7 @@ pub struct Member {
 }
 
 /// A variant of an enum.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Variant {
     /// Its name.
     pub name: Arc<str>,
@@ -148,6 +152,12 @@ impl Layouts {
             for layout in layouts {
                 self.add(name, layout.clone());
             }
+        }
+        for name in newer.signatures.keys() {
+            match newer.environments.get(name) {
+                Some(digest) => self.environments.insert(name.clone(), *digest),
+                None => self.environments.remove(name),
+            };
         }
         let copy = |(name, text): (&String, &String)| (name.clone(), text.clone());
         self.signatures.extend(newer.signatures.iter().map(copy));

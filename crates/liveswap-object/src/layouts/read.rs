@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::dwarf::tag;
-use super::graph::{AddressAt, Graph, NONE, Names, RawMember, without_numbers};
+use super::environments::{Environments, Function};
+use super::graph::{AddressAt, Graph, NONE, Names, RawMember, RawType, without_numbers};
 use super::sections::Sections;
 use super::vtables::Functions;
 use super::walk::walk;
@@ -37,22 +38,20 @@ fn layouts(object: &Elf<'_>, sections: &Sections<'_>) -> Result<Layouts, Error> 
     let mut layouts = Layouts::default();
     let graph = walk(sections)?;
     let mut names = Names::new(&graph);
-    types(&graph, &mut names, &mut layouts);
-    functions(&graph, &mut names, &mut layouts);
+    let with_environments = types(&graph, &mut names, &mut layouts);
+    let mut environments = Environments::new(&graph, &with_environments);
+    functions(&graph, &mut names, &mut environments, &mut layouts);
     variables(object, sections, &graph, &mut names, &mut layouts);
     Ok(layouts)
 }
 
-fn types<'a>(graph: &Graph<'a>, names: &mut Names<'_, 'a>, layouts: &mut Layouts) {
+/// Adds layouts of types; gives the types that have an environment in their name.
+fn types<'a>(graph: &Graph<'a>, names: &mut Names<'_, 'a>, layouts: &mut Layouts) -> Vec<usize> {
+    let mut with_environments = Vec::new();
     for (number, raw) in graph.types.iter().enumerate() {
-        let kind = match raw.tag {
-            tag::STRUCTURE if raw.variants => Kind::Enum,
-            tag::STRUCTURE => Kind::Struct,
-            tag::UNION => Kind::Union,
-            tag::ENUMERATION => Kind::Enum,
-            _ => continue,
-        };
-        let Some(size) = raw.size else { continue };
+        if kind_of(raw).is_none() || raw.size.is_none() {
+            continue;
+        }
         if let Some((name, slots)) = trait_object(graph, number) {
             layouts.traits.insert(without_numbers(name).into(), slots);
             continue;
@@ -62,44 +61,71 @@ fn types<'a>(graph: &Graph<'a>, names: &mut Names<'_, 'a>, layouts: &mut Layouts
             continue;
         }
         let name = names.of_type(number);
-        if is_environment(&name) || name.ends_with("::{vtable_type}") || is_of_std(&name) {
+        if is_environment(&name) {
+            with_environments.push(number);
             continue;
         }
-        let discriminant = match raw.tag {
-            tag::ENUMERATION => {
-                let member = RawMember {
-                    owner: 0,
-                    name: "",
-                    offset: 0,
-                    target: raw.target,
-                };
-                Some(field(graph, names, &member))
-            }
-            _ => {
-                let found = graph.discriminant_of(number);
-                found.map(|member| field(graph, names, member))
-            }
-        };
-        let variants = graph.variants_of(number).iter().map(|variant| Variant {
-            name: names.plain(variant.name),
-            discriminant: variant.discriminant,
-            members: match graph.type_at(variant.target) {
-                Some(fields) => members(graph, names, fields),
-                None => Box::default(),
-            },
-        });
-        let mut variants: Box<[_]> = variants.collect();
-        variants.sort_by(|a, b| (a.discriminant, &a.name).cmp(&(b.discriminant, &b.name)));
-        let layout = Layout {
-            kind,
-            size,
-            align: raw.align,
-            members: members(graph, names, number),
-            discriminant,
-            variants,
-        };
-        layouts.add(&name, Arc::new(layout));
+        if name.ends_with("::{vtable_type}") || is_of_std(&name) {
+            continue;
+        }
+        if let Some(layout) = layout(graph, names, number) {
+            layouts.add(&name, Arc::new(layout));
+        }
     }
+    with_environments
+}
+
+fn kind_of(raw: &RawType<'_>) -> Option<Kind> {
+    Some(match raw.tag {
+        tag::STRUCTURE if raw.variants => Kind::Enum,
+        tag::STRUCTURE => Kind::Struct,
+        tag::UNION => Kind::Union,
+        tag::ENUMERATION => Kind::Enum,
+        _ => return None,
+    })
+}
+
+/// The layout of a struct, an enum or a union.
+pub(super) fn layout<'a>(
+    graph: &Graph<'a>,
+    names: &mut Names<'_, 'a>,
+    number: usize,
+) -> Option<Layout> {
+    let raw = &graph.types[number];
+    let (kind, size) = (kind_of(raw)?, raw.size?);
+    let discriminant = match raw.tag {
+        tag::ENUMERATION => {
+            let member = RawMember {
+                owner: 0,
+                name: "",
+                offset: 0,
+                target: raw.target,
+            };
+            Some(field(graph, names, &member))
+        }
+        _ => {
+            let found = graph.discriminant_of(number);
+            found.map(|member| field(graph, names, member))
+        }
+    };
+    let variants = graph.variants_of(number).iter().map(|variant| Variant {
+        name: names.plain(variant.name),
+        discriminant: variant.discriminant,
+        members: match graph.type_at(variant.target) {
+            Some(fields) => members(graph, names, fields),
+            None => Box::default(),
+        },
+    });
+    let mut variants: Box<[_]> = variants.collect();
+    variants.sort_by(|a, b| (a.discriminant, &a.name).cmp(&(b.discriminant, &b.name)));
+    Some(Layout {
+        kind,
+        size,
+        align: raw.align,
+        members: members(graph, names, number),
+        discriminant,
+        variants,
+    })
 }
 
 fn members<'a>(graph: &Graph<'a>, names: &mut Names<'_, 'a>, owner: usize) -> Box<[Member]> {
@@ -159,14 +185,20 @@ fn size_of(graph: &Graph<'_>, number: usize, depth: u32) -> u64 {
     }
 }
 
-fn functions<'a>(graph: &Graph<'a>, names: &mut Names<'_, 'a>, layouts: &mut Layouts) {
+fn functions<'a>(
+    graph: &Graph<'a>,
+    names: &mut Names<'_, 'a>,
+    environments: &mut Environments<'_, 'a>,
+    layouts: &mut Layouts,
+) {
     for (number, raw) in graph.functions.iter().enumerate() {
         if !raw.has_code {
             continue;
         }
         // A definition may leave parts of what it is to an entry that it shares with inlined copies, and
         // that one to a declaration inside of a type.
-        let (mut linkage, mut name, mut result) = (raw.linkage, raw.name, raw.target);
+        let (mut linkage, mut result) = (raw.linkage, raw.target);
+        let (mut name, mut parent) = (raw.name, raw.parent);
         let mut parameters = graph.parameters_of(number);
         let mut origin = raw.origin;
         for _ in 0..4 {
@@ -178,7 +210,7 @@ fn functions<'a>(graph: &Graph<'a>, names: &mut Names<'_, 'a>, layouts: &mut Lay
                 linkage = more.linkage;
             }
             if name.is_empty() {
-                name = more.name;
+                (name, parent) = (more.name, more.parent);
             }
             if result == NONE {
                 result = more.target;
@@ -190,7 +222,17 @@ fn functions<'a>(graph: &Graph<'a>, names: &mut Names<'_, 'a>, layouts: &mut Lay
             origin = more.origin;
         }
         if !linkage.is_empty() {
-            let signature = names.signature(name, parameters, result);
+            let signature = names.signature(parameters, result);
+            let function = Function {
+                parent,
+                name: name.text(),
+                signature: &signature,
+            };
+            let types = parameters.iter().map(|parameter| parameter.target);
+            let types = types.chain([result]);
+            if let Some(digest) = environments.of_function(names, &function, types) {
+                layouts.environments.insert(linkage.to_owned(), digest);
+            }
             layouts.signatures.insert(linkage.to_owned(), signature);
         }
     }

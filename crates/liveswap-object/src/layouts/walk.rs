@@ -4,6 +4,7 @@ use super::dwarf::{at, op, tag};
 use super::forms::{Abbreviation, Abbreviations, Attribute, Cursor, Encoding, Value};
 use super::graph::{
     AddressAt, Graph, Index, NONE, RawFunction, RawMember, RawType, RawVariable, RawVariant, Scope,
+    Unread,
 };
 use super::sections::{Sections, malformed};
 use crate::Error;
@@ -36,9 +37,19 @@ struct Walk<'s, 'a> {
     addresses: u64,
 }
 
+/// Whether an entry's name is read.
+#[derive(Clone, Copy)]
+enum Naming {
+    Now,
+    Later,
+    Never,
+}
+
 /// What an entry says, as far as it is of interest.
 struct Entry<'s> {
     name: &'s str,
+    /// The name, if it is read later.
+    unread: Unread<'s>,
     linkage: &'s str,
     target: usize,
     size: Option<u64>,
@@ -214,15 +225,20 @@ impl<'s> Walk<'s, '_> {
             abbreviations.skip(abbreviation, &mut self.cursor, self.encoding)?;
             return Ok(Frame::Skip);
         }
-        // Most strings are names of parameters and functions, which nobody asks for.
-        let named = !matches!(abbreviation.tag, tag::FORMAL_PARAMETER | tag::SUBPROGRAM);
-        let entry = self.read(abbreviations.attributes(abbreviation), named)?;
+        // Most strings are names of parameters and functions, which hardly anybody asks for.
+        let naming = match abbreviation.tag {
+            tag::FORMAL_PARAMETER => Naming::Never,
+            tag::SUBPROGRAM => Naming::Later,
+            _ => Naming::Now,
+        };
+        let entry = self.read(abbreviations.attributes(abbreviation), naming)?;
         Ok(self.record(place, abbreviation.tag, &entry, parent))
     }
 
-    fn read(&mut self, attributes: &[Attribute], named: bool) -> Result<Entry<'s>, Error> {
+    fn read(&mut self, attributes: &[Attribute], naming: Naming) -> Result<Entry<'s>, Error> {
         let mut entry = Entry {
             name: "",
+            unread: Unread::default(),
             linkage: "",
             target: NONE,
             size: None,
@@ -238,8 +254,12 @@ impl<'s> Walk<'s, '_> {
         for attribute in attributes {
             let value = self.encoding.read(attribute, &mut self.cursor)?;
             match attribute.at {
-                at::NAME if named => entry.name = self.text(value)?,
-                at::LINKAGE_NAME => entry.linkage = self.text(value)?,
+                at::NAME => match naming {
+                    Naming::Now => entry.name = self.string(value)?.text(),
+                    Naming::Later => entry.unread = self.string(value)?,
+                    Naming::Never => {}
+                },
+                at::LINKAGE_NAME => entry.linkage = self.string(value)?.text(),
                 at::TYPE => entry.target = self.place(value),
                 at::BYTE_SIZE => entry.size = number(value),
                 at::ALIGNMENT => entry.align = number(value).unwrap_or(0),
@@ -309,8 +329,9 @@ impl<'s> Walk<'s, '_> {
             (tag::SUBPROGRAM, _) => {
                 graph.functions.push(RawFunction {
                     place,
+                    parent: scope,
                     linkage: entry.linkage,
-                    name: entry.name,
+                    name: entry.unread,
                     target: entry.target,
                     origin: entry.origin,
                     has_code: entry.has_code,
@@ -331,9 +352,9 @@ impl<'s> Walk<'s, '_> {
     }
 
     /// A string; what is not text has no name that anybody could refer to.
-    fn text(&self, value: Value<'s>) -> Result<&'s str, Error> {
+    fn string(&self, value: Value<'s>) -> Result<Unread<'s>, Error> {
         let (section, start) = match value {
-            Value::Text(text) => return Ok(std::str::from_utf8(text).unwrap_or_default()),
+            Value::Text(text) => return Ok(Unread(text)),
             Value::StringAt(start) => (self.sections.strings, start),
             Value::LineStringAt(start) => (self.sections.line_strings, start),
             Value::StringIndex(index) => {
@@ -345,14 +366,13 @@ impl<'s> Walk<'s, '_> {
                     .ok_or_else(|| malformed("a string that is not there"))?;
                 (self.sections.strings, u32::from_le_bytes(*start).into())
             }
-            _ => return Ok(""),
+            _ => return Ok(Unread::default()),
         };
         let rest = usize::try_from(start)
             .ok()
             .and_then(|start| section.get(start..))
             .ok_or_else(|| malformed("a string that is not there"))?;
-        let end = rest.iter().position(|byte| *byte == 0);
-        Ok(std::str::from_utf8(&rest[..end.unwrap_or(rest.len())]).unwrap_or_default())
+        Ok(Unread(rest))
     }
 
     fn place(&self, value: Value<'_>) -> usize {

@@ -2,6 +2,7 @@
 
 #[path = "../damaged/mod.rs"]
 mod damaged;
+mod environments;
 mod methods;
 
 use std::path::Path;
