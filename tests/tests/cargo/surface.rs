@@ -257,7 +257,10 @@ fn status_and_swap_speak_to_the_running_session() {
     let (code, text) = run("status");
     assert!(!text.contains("generation 1"), "{code:?} {text}");
     // It may be another project than the one that was meant.
-    let nothing = format!("liveswap: no session runs in {}\n", project.root().display());
+    let nothing = format!(
+        "liveswap: no session runs in {}\n",
+        project.root().display()
+    );
     assert_eq!(text, nothing);
     assert_eq!(run("swap"), (Some(1), nothing));
 }

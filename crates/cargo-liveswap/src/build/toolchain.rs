@@ -89,7 +89,10 @@ mod tests {
         let toolchain = Toolchain::of(&folder);
         let may_come = NAMES.map(|name| folder.join(name));
         assert_eq!(toolchain.files(&root)[1..], may_come);
-        assert_eq!(toolchain.files(&root.join("other")), slice::from_ref(&outer));
+        assert_eq!(
+            toolchain.files(&root.join("other")),
+            slice::from_ref(&outer)
+        );
         assert_eq!(toolchain.change(), None);
         fs::write(&inner, "1").unwrap();
         assert!(toolchain.change().unwrap().starts_with("`rust-toolchain` "));

@@ -16,6 +16,8 @@ pub struct Compared {
     types: Vec<Change>,
     /// Statics of which neither the name nor the size tells that the type is another one.
     statics: Vec<(String, Change)>,
+    /// Functions that work on closures or futures that hold other things than before.
+    of_environments: HashSet<Arc<str>>,
     /// Functions whose name does not tell that the signature is another one.
     signatures: Vec<(String, Change)>,
 }
@@ -38,18 +40,21 @@ pub fn compare(live: &Layouts, units: &[NewUnit]) -> Result<Compared, Refused> {
         types: layouts::compare(live, &new),
         statics: layouts::compare_statics(live, &typeless),
         signatures: layouts::compare_signatures(live, &typeless),
+        of_environments: layouts::of_changed_environments(live, &new),
         layouts: new,
     })
 }
 
 impl Compared {
-    /// The symbols of functions that are other functions now, because they are called otherwise. Those that other
-    /// languages may know cannot become others.
+    /// The symbols of functions that are other functions now: they are called otherwise, or work on closures or
+    /// futures that hold other things than before. Those from before go on with the old functions. What other
+    /// languages may know cannot become another function.
     pub fn other_functions(&self) -> HashSet<Arc<str>> {
         let symbols = self.signatures.iter().map(|(symbol, _)| symbol.as_str());
         symbols
             .filter(|symbol| symbol.starts_with("_R"))
             .map(Arc::from)
+            .chain(self.of_environments.iter().cloned())
             .collect()
     }
 

@@ -139,6 +139,7 @@ impl Engine {
             others: compared.other_functions(),
         };
         if !identities.is_empty() {
+            tracing::debug!(?identities, "symbols that mean something else than before");
             planned = self.make(&units, &identities, &room)?;
         }
         let layouts = compared.layouts;

@@ -23,7 +23,23 @@ pub fn of_changed_environments(old: &Layouts, new: &Layouts) -> HashSet<Arc<str>
     let known = new.signatures.keys();
     let known = known.filter(|symbol| old.signatures.contains_key(*symbol));
     known
-        .filter(|symbol| old.environments.get(*symbol) != new.environments.get(*symbol))
+        .filter(|symbol| {
+            let digests = (old.environments.get(*symbol), new.environments.get(*symbol));
+            let own = (
+                old.own_environments.get(*symbol),
+                new.own_environments.get(*symbol),
+            );
+            match (digests, own) {
+                ((Some(old), Some(new)), _) => old != new,
+                // One of the objects does not tell of the type, but another one may.
+                (_, (Some(old_name), Some(new_name))) => {
+                    let before = old.environment_types.get(old_name);
+                    let after = new.environment_types.get(new_name);
+                    after.is_some_and(|after| Some(after) != before)
+                }
+                ((old, new), _) => old != new,
+            }
+        })
         .map(|symbol| Arc::from(symbol.as_str()))
         .collect()
 }
@@ -71,6 +87,28 @@ impl<'g, 'a> Environments<'g, 'a> {
         }
     }
 
+    /// The digests of all environments by their names.
+    pub(super) fn types(&mut self, names: &mut Names<'_, 'a>) -> HashMap<String, u64> {
+        let places = self.places.clone();
+        let digests = places.into_iter().map(|(name, places)| {
+            let mut digests: Vec<u64> = places
+                .into_iter()
+                .map(|place| self.reached_from(place, names))
+                .collect();
+            digests.sort_unstable();
+            digests.dedup();
+            let mut hasher = DefaultHasher::new();
+            digests.hash(&mut hasher);
+            (name, hasher.finish())
+        });
+        digests.collect()
+    }
+
+    /// The name of the environment of a closure's own function.
+    pub(super) fn own_name(&self, function: &Function<'_>) -> Option<String> {
+        own_environment(function.name).map(|own| self.graph.path(function.parent, &own))
+    }
+
     /// The digest of what a function works on; none if that is no environment.
     pub(super) fn of_function(
         &mut self,
@@ -86,7 +124,7 @@ impl<'g, 'a> Environments<'g, 'a> {
         }
         self.named_in(name, &mut roots);
         // A closure's own function has its environment for a parameter only if that is not taken apart at once.
-        let own = own_environment(name).map(|own| self.graph.path(function.parent, &own));
+        let own = self.own_name(function);
         let own = own.and_then(|own| self.places.get(&own));
         roots.extend(own.into_iter().flatten());
         if roots.is_empty() && !is_environment(name) {

@@ -40,6 +40,11 @@ pub struct Layouts {
     pub signatures: HashMap<String, String>,
     /// Digests of the environments that a function works on, by the linkage name of the function.
     environments: HashMap<String, u64>,
+    /// The name of the environment of a closure's own function, by the linkage name of the function: another
+    /// object may be the one that tells of its type.
+    own_environments: HashMap<String, String>,
+    /// Digests of environments by their names.
+    environment_types: HashMap<String, u64>,
     /// By the name of the implementation, `<T as Trait>`.
     pub vtables: HashMap<String, VTable>,
     /// How many slots the tables of a trait have, by its name: as the pointers to its objects tell it.
@@ -159,9 +164,14 @@ impl Layouts {
                 None => self.environments.remove(name),
             };
         }
+        let types = newer.environment_types.iter();
+        self.environment_types
+            .extend(types.map(|(name, digest)| (name.clone(), *digest)));
         let copy = |(name, text): (&String, &String)| (name.clone(), text.clone());
         self.signatures.extend(newer.signatures.iter().map(copy));
         self.statics.extend(newer.statics.iter().map(copy));
+        self.own_environments
+            .extend(newer.own_environments.iter().map(copy));
         let traits = newer.traits.iter();
         self.traits
             .extend(traits.map(|(name, slots)| (name.clone(), *slots)));

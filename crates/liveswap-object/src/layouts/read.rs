@@ -41,6 +41,7 @@ fn layouts(object: &Elf<'_>, sections: &Sections<'_>) -> Result<Layouts, Error> 
     let with_environments = types(&graph, &mut names, &mut layouts);
     let mut environments = Environments::new(&graph, &with_environments);
     functions(&graph, &mut names, &mut environments, &mut layouts);
+    layouts.environment_types = environments.types(&mut names);
     variables(object, sections, &graph, &mut names, &mut layouts);
     Ok(layouts)
 }
@@ -230,6 +231,9 @@ fn functions<'a>(
             };
             let types = parameters.iter().map(|parameter| parameter.target);
             let types = types.chain([result]);
+            if let Some(own) = environments.own_name(&function) {
+                layouts.own_environments.insert(linkage.to_owned(), own);
+            }
             if let Some(digest) = environments.of_function(names, &function, types) {
                 layouts.environments.insert(linkage.to_owned(), digest);
             }
