@@ -253,3 +253,51 @@ fn a_changed_profile_feature_set_or_build_script_waits_for_a_restart() {
     assert_eq!(live.ask("c"), "c 2 two 7 1");
     live.quit();
 }
+
+/// The tables of trait objects from before have nothing to call.
+#[test]
+fn a_new_drop_of_values_behind_trait_objects_is_named() {
+    let project = LiveProject::with_main(
+        r#"
+use std::any::Any;
+use std::io::BufRead;
+
+struct Value(u32);
+
+// here
+
+#[inline(never)]
+fn make() -> Box<dyn Any> {
+    Box::new(Value(1))
+}
+
+fn main() {
+    let mut held = make();
+    println!("ready");
+    for line in std::io::stdin().lock().lines() {
+        if line.unwrap() == "quit" {
+            return;
+        }
+        held = make();
+        println!("{}", held.downcast_ref::<Value>().unwrap().0);
+    }
+    drop(held);
+}
+"#,
+    );
+    let mut live = project.run();
+    assert_eq!(live.line(), "ready");
+    assert_eq!(live.ask("make"), "1");
+    project.edit(
+        MAIN,
+        "// here",
+        "impl Drop for Value {\n    fn drop(&mut self) {\n        println!(\"dropped {}\", self.0);\n    }\n}",
+    );
+    live.swapped_or_held_back();
+    live.reason_naming("app::Value");
+    // This one drops the last one from before.
+    assert_eq!(live.ask("make"), "1");
+    assert_eq!(live.ask("make"), "dropped 1");
+    assert_eq!(live.line(), "1");
+    live.quit();
+}

@@ -142,8 +142,12 @@ impl Engine {
             tracing::debug!(?identities, "symbols that mean something else than before");
             planned = self.make(&units, &identities, &room)?;
         }
-        let layouts = compared.layouts;
         let mut pending = compiled.pending;
+        let drops = liveswap_object::layouts::new_drops(&self.layouts, &compared.layouts);
+        pending.extend(drops.iter().map(|implementation| {
+            format!("trait objects of `{implementation}` from before are dropped as they were made: without what the type now does when it is dropped")
+        }));
+        let layouts = compared.layouts;
         pending.extend(planned.initialisers.iter().map(|name| {
             format!(
                 "static `{name}` keeps its live value; its new initialiser counts after a restart"

@@ -29,6 +29,7 @@ use std::sync::Arc;
 
 pub use change::{Change, ChangeKind};
 pub use compare::{compare, compare_signatures, compare_statics};
+pub use compare_traits::new_drops;
 pub use environments::of_changed_environments;
 pub use read::{read, read_split};
 
@@ -118,6 +119,8 @@ pub struct VTable {
     /// The linkage name of the function in each slot after the three that all tables have. Empty for a slot
     /// that holds no function.
     pub methods: Box<[Box<str>]>,
+    /// Whether dropping a value behind the table calls something.
+    pub drops: bool,
 }
 
 impl Layouts {

@@ -53,6 +53,7 @@ impl<'e, 'a> Functions<'e, 'a> {
         });
         Some(VTable {
             methods: methods.collect(),
+            drops: relocation_at(object, home, start).is_some(),
         })
     }
 

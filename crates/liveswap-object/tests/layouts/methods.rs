@@ -1,6 +1,8 @@
 //! Traits, functions and statics.
 
-use liveswap_object::layouts::{Change, ChangeKind, compare_signatures, compare_statics};
+use liveswap_object::layouts::{
+    Change, ChangeKind, compare_signatures, compare_statics, new_drops,
+};
 
 use super::{changes, layouts, lines};
 
@@ -85,6 +87,26 @@ fn a_method_that_is_called_otherwise_is_noticed_under_both_kinds_of_names() {
         ]
     );
     assert_eq!(found[0].kind, ChangeKind::Trait);
+}
+
+#[test]
+fn a_type_that_gets_something_to_do_when_it_is_dropped_is_noticed() {
+    let source = |more: &str| {
+        format!(
+            "pub struct T(u64); pub trait Tr {{ fn one(&self) -> u64; }} impl Tr for T {{ fn one(&self) -> u64 {{ self.0 }} }}
+             pub fn make() -> Box<dyn Tr> {{ Box::new(T(1)) }} {more}"
+        )
+    };
+    for flags in super::VARIANTS {
+        let plain = layouts(&source(""), flags);
+        let drops = layouts(
+            &source("impl Drop for T { fn drop(&mut self) { println!(\"{}\", self.0); } }"),
+            flags,
+        );
+        assert_eq!(new_drops(&plain, &drops), ["<app::T as app::Tr>"]);
+        assert_eq!(new_drops(&drops, &plain), [""; 0]);
+        assert_eq!(new_drops(&drops, &drops), [""; 0]);
+    }
 }
 
 #[test]
