@@ -3,15 +3,19 @@
 //! An environment is known by its number in the function around it, and its type has a name nowhere but in the
 //! instances that work on it: the closure's own function, glue that drops it, shims that call it, iterators over
 //! it. Those keep their symbols when the environment changes, or when another closure gets its number. So each
-//! such function keeps a digest of all environments that it can reach, and of what lies around them; two
-//! functions of one symbol whose digests differ cannot work on each other's values.
+//! function that is given or gives back such values keeps a digest of all environments that it can reach by them,
+//! and of what lies around them; two functions of one symbol whose digests differ cannot work on each other's values.
+//!
+//! A function that is only generic over an environment is none of them: a server's table of handlers leads to such
+//! functions, and an edited handler has to answer the next request. Nor is one that gets at its values by a pointer
+//! that does not tell their type.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use super::dwarf::tag;
-use super::graph::{Graph, Index, Names, without_numbers};
+use super::graph::{Graph, Index, Names};
 use super::read::layout;
 use super::{Layouts, is_environment};
 
@@ -109,25 +113,29 @@ impl<'g, 'a> Environments<'g, 'a> {
         own_environment(function.name).map(|own| self.graph.path(function.parent, &own))
     }
 
-    /// The digest of what a function works on; none if that is no environment.
+    /// The digest of what a function is given and gives back; none if that is no environment. `types` are those of
+    /// its parameters and its result.
     pub(super) fn of_function(
         &mut self,
         names: &mut Names<'_, 'a>,
         function: &Function<'_>,
         types: impl Iterator<Item = usize>,
     ) -> Option<u64> {
-        let Function { name, .. } = function;
         let mut roots: Vec<usize> = Vec::new();
         if is_environment(function.signature) {
             let types = types.filter_map(|place| self.graph.type_at(place));
             roots.extend(types.filter(|number| is_environment(&names.of_type(*number))));
+            roots.retain(|number| !is_function(&names.of_type(*number)));
         }
-        self.named_in(name, &mut roots);
+        if function.name.starts_with("drop_in_place<") {
+            // Its parameter is not told.
+            self.named_in(function.name, &mut roots);
+        }
         // A closure's own function has its environment for a parameter only if that is not taken apart at once.
         let own = self.own_name(function);
         let own = own.and_then(|own| self.places.get(&own));
         roots.extend(own.into_iter().flatten());
-        if roots.is_empty() && !is_environment(name) {
+        if roots.is_empty() {
             return None;
         }
         let digests = roots.into_iter().map(|root| self.reached_from(root, names));
@@ -135,7 +143,7 @@ impl<'g, 'a> Environments<'g, 'a> {
         digests.sort_unstable();
         digests.dedup();
         let mut hasher = DefaultHasher::new();
-        (without_numbers(name), function.signature, digests).hash(&mut hasher);
+        (function.signature, digests).hash(&mut hasher);
         Some(hasher.finish())
     }
 
@@ -191,15 +199,22 @@ impl<'g, 'a> Environments<'g, 'a> {
             }
         }
         let targets = targets.into_iter().filter_map(|place| graph.type_at(place));
-        let mut next: Vec<usize> = targets
-            .filter(|target| is_environment(&names.of_type(*target)))
+        // A function that gives back an environment has none in it.
+        let is_data = |name: &str| is_environment(name) && !is_function(name);
+        let next = targets
+            .filter(|target| is_data(&names.of_type(*target)))
             .collect();
-        self.named_in(raw.name, &mut next);
         Node {
             digest: hasher.finish(),
             next,
         }
     }
+}
+
+/// Whether a type is that of functions: their results and parameters are not part of them.
+fn is_function(name: &str) -> bool {
+    let name = name.trim_start_matches("unsafe ");
+    name.starts_with("fn(") || name.starts_with("extern ")
 }
 
 /// The environment of the function `{closure#0}<T>`: `{closure_env#0}<T>`.
