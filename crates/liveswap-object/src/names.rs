@@ -70,10 +70,15 @@ pub fn path(name: &str) -> Option<Cow<'_, str>> {
     if name.starts_with("_R") {
         return Some(for_people(name).into());
     }
+    without_hash(name).map(Cow::Borrowed)
+}
+
+/// A legacy mangled name up to the hash at its end; `None` for other names.
+pub fn without_hash(name: &str) -> Option<&str> {
     let path = name.strip_suffix('E')?;
     let (path, hash) = path.split_at_checked(path.len().checked_sub(19)?)?;
     let is_hash = hash.starts_with("17h") && hash.bytes().skip(3).all(|b| b.is_ascii_hexdigit());
-    (path.starts_with("_ZN") && is_hash).then_some(path.into())
+    (path.starts_with("_ZN") && is_hash).then_some(path)
 }
 
 /// Whether a function is a closure, or in one: those of a function are told apart by little but their number.

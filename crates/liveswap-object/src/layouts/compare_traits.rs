@@ -1,8 +1,8 @@
 //! Tables of methods: a trait whose methods have another number, order or signature breaks every trait object
 //! that lives.
 
-use super::vtables::without_hash;
 use super::{Change, ChangeKind, Layouts, VTable, is_environment};
+use crate::names;
 
 /// The implementations whose trait has other methods than before; one report for each trait.
 pub(super) fn traits(old: &Layouts, new: &Layouts) -> Vec<Change> {
@@ -112,7 +112,11 @@ fn signature(
         let known = new_layouts.signatures.get(&**new);
         let is = known.or_else(|| old_layouts.signatures.get(&**new))?;
         let comparable = was != is && !is_environment(was) && !is_environment(is);
-        comparable.then(|| (last_part(new), was.clone(), is.clone()))
+        comparable.then(|| {
+            let path = readable(without_hash(new));
+            let name = last_part(&path).unwrap_or(&path).to_owned();
+            (name, was.clone(), is.clone())
+        })
     })
 }
 
@@ -135,15 +139,17 @@ fn method(table: &VTable, slot: usize, implementer: &str) -> Option<String> {
             return None;
         }
     }
-    let name = path.rsplit("::").find(|part| !part.ends_with('>'))?;
-    Some(name.to_owned())
+    last_part(&path).map(str::to_owned)
 }
 
 /// `area` of `<a::Square as a::Shape>::area`.
-fn last_part(symbol: &str) -> String {
-    let path = readable(without_hash(symbol));
-    let name = path.rsplit("::").find(|part| !part.ends_with('>'));
-    name.unwrap_or(&path).to_owned()
+fn last_part(path: &str) -> Option<&str> {
+    path.rsplit("::").find(|part| !part.ends_with('>'))
+}
+
+/// A name without the hash that changes with the types of the function.
+fn without_hash(symbol: &str) -> &str {
+    names::without_hash(symbol).unwrap_or(symbol)
 }
 
 /// The demangled name; the older mangling needs its end back.

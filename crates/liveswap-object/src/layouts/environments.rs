@@ -11,7 +11,7 @@
 //! that does not tell their type.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Arc;
 
 use super::dwarf::tag;
@@ -92,18 +92,11 @@ impl<'g, 'a> Environments<'g, 'a> {
     }
 
     /// The digests of all environments by their names.
-    pub(super) fn types(&mut self, names: &mut Names<'_, 'a>) -> HashMap<String, u64> {
-        let places = self.places.clone();
+    pub(super) fn into_types(mut self, names: &mut Names<'_, 'a>) -> HashMap<String, u64> {
+        let places = std::mem::take(&mut self.places);
         let digests = places.into_iter().map(|(name, places)| {
-            let mut digests: Vec<u64> = places
-                .into_iter()
-                .map(|place| self.reached_from(place, names))
-                .collect();
-            digests.sort_unstable();
-            digests.dedup();
-            let mut hasher = DefaultHasher::new();
-            digests.hash(&mut hasher);
-            (name, hasher.finish())
+            let digests = places.iter().map(|place| self.reached_from(*place, names));
+            (name, digest(&as_set(digests)))
         });
         digests.collect()
     }
@@ -138,13 +131,8 @@ impl<'g, 'a> Environments<'g, 'a> {
         if roots.is_empty() {
             return None;
         }
-        let digests = roots.into_iter().map(|root| self.reached_from(root, names));
-        let mut digests: Vec<u64> = digests.collect();
-        digests.sort_unstable();
-        digests.dedup();
-        let mut hasher = DefaultHasher::new();
-        (function.signature, digests).hash(&mut hasher);
-        Some(hasher.finish())
+        let digests = roots.iter().map(|root| self.reached_from(*root, names));
+        Some(digest(&(function.signature, as_set(digests))))
     }
 
     /// Adds the environments that a text mentions.
@@ -171,11 +159,7 @@ impl<'g, 'a> Environments<'g, 'a> {
             digests.push(node.digest);
             waiting.extend(node.next.iter().filter(|next| seen.insert(**next)));
         }
-        digests.sort_unstable();
-        digests.dedup();
-        let mut hasher = DefaultHasher::new();
-        digests.hash(&mut hasher);
-        let digest = hasher.finish();
+        let digest = digest(&as_set(digests.into_iter()));
         self.reached.insert(root, digest);
         digest
     }
@@ -209,6 +193,20 @@ impl<'g, 'a> Environments<'g, 'a> {
             next,
         }
     }
+}
+
+/// Neither their order nor their number counts.
+fn as_set(digests: impl Iterator<Item = u64>) -> Vec<u64> {
+    let mut digests: Vec<u64> = digests.collect();
+    digests.sort_unstable();
+    digests.dedup();
+    digests
+}
+
+fn digest(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Whether a type is that of functions: their results and parameters are not part of them.

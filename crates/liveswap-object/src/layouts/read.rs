@@ -41,7 +41,7 @@ fn layouts(object: &Elf<'_>, sections: &Sections<'_>) -> Result<Layouts, Error> 
     let with_environments = types(&graph, &mut names, &mut layouts);
     let mut environments = Environments::new(&graph, &with_environments);
     functions(&graph, &mut names, &mut environments, &mut layouts);
-    layouts.environment_types = environments.types(&mut names);
+    layouts.environment_types = environments.into_types(&mut names);
     variables(object, sections, &graph, &mut names, &mut layouts);
     Ok(layouts)
 }

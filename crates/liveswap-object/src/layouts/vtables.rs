@@ -68,12 +68,3 @@ impl<'e, 'a> Functions<'e, 'a> {
         self.at(target.section?, offset)
     }
 }
-
-/// A name of the older mangling without the hash at its end, which changes with the types of the function.
-pub(super) fn without_hash(name: &str) -> &str {
-    let cut = name.len().checked_sub(20);
-    match cut.and_then(|cut| name.split_at_checked(cut)) {
-        Some((start, end)) if name.starts_with("_ZN") && end.starts_with("17h") => start,
-        _ => name,
-    }
-}
