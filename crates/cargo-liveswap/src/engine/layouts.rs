@@ -1,9 +1,9 @@
 //! Whether living data fits new code: layouts of types, tables of methods, types of statics, signatures.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::HashMap;
 
 use liveswap_object::layouts::{self, Change, ChangeKind, Layouts};
+use liveswap_object::names;
 use liveswap_object::patch::{NewUnit, Planned};
 
 use super::Refused;
@@ -16,9 +16,7 @@ pub struct Compared {
     types: Vec<Change>,
     /// Statics of which neither the name nor the size tells that the type is another one.
     statics: Vec<(String, Change)>,
-    /// Functions that work on closures or futures that hold other things than before.
-    of_environments: HashSet<Arc<str>>,
-    /// Functions whose name does not tell that the signature is another one.
+    /// Functions that other languages know, with another signature.
     signatures: Vec<(String, Change)>,
 }
 
@@ -35,38 +33,24 @@ pub fn compare(live: &Layouts, units: &[NewUnit]) -> Result<Compared, Refused> {
         })?;
         new.merge(&layouts);
     }
-    let typeless = named_without_types(&new);
+    let mut signatures = layouts::compare_signatures(live, &new);
+    signatures.retain(|(symbol, _)| !names::is_mangled(symbol));
     Ok(Compared {
         types: layouts::compare(live, &new),
-        statics: layouts::compare_statics(live, &typeless),
-        signatures: layouts::compare_signatures(live, &typeless),
-        of_environments: layouts::of_changed_environments(live, &new),
+        statics: layouts::compare_statics(live, &named_without_types(&new)),
+        signatures,
         layouts: new,
     })
 }
 
 impl Compared {
-    /// The symbols of functions that are other functions now: they are called otherwise, or work on closures or
-    /// futures that hold other things than before. Those from before go on with the old functions. What other
-    /// languages may know cannot become another function.
-    pub fn other_functions(&self) -> HashSet<Arc<str>> {
-        let symbols = self.signatures.iter().map(|(symbol, _)| symbol.as_str());
-        symbols
-            .filter(|symbol| symbol.starts_with("_R"))
-            .map(Arc::from)
-            .chain(self.of_environments.iter().cloned())
-            .collect()
-    }
-
     /// Refuses what living data does not survive.
     pub fn check(&self, planned: Option<&Planned>) -> Result<(), Refused> {
         let is_other =
             |symbol: &str| planned.is_some_and(|planned| planned.renewed.contains(symbol));
         let statics = self.statics.iter();
         let statics = statics.filter(|(symbol, _)| !is_other(symbol));
-        let signatures = self.signatures.iter();
-        let signatures = signatures.filter(|(symbol, _)| !symbol.starts_with("_R"));
-        let others = statics.chain(signatures).map(|(_, change)| change);
+        let others = statics.chain(&self.signatures).map(|(_, change)| change);
         let changes: Vec<&Change> = self.types.iter().chain(others).collect();
         let causes: Vec<&Change> = changes.iter().copied().filter(|one| one.cause).collect();
         let Some(first) = causes.first().or(changes.first()) else {
@@ -90,17 +74,14 @@ impl Compared {
     }
 }
 
-/// The types of functions and statics whose names do not tell them: legacy mangling puts a hash of the type
-/// into the name.
+/// The types of statics whose names do not tell them: legacy mangling puts a hash of the type into the name.
 fn named_without_types(layouts: &Layouts) -> Layouts {
-    let typeless = |all: &HashMap<String, String>| -> HashMap<String, String> {
-        all.iter()
-            .filter(|(name, _)| !name.starts_with("_ZN"))
-            .map(|(name, text)| (name.clone(), text.clone()))
-            .collect()
-    };
+    let statics = layouts.statics.iter();
+    let statics: HashMap<String, String> = statics
+        .filter(|(name, _)| !name.starts_with("_ZN"))
+        .map(|(name, text)| (name.clone(), text.clone()))
+        .collect();
     let mut found = Layouts::default();
-    found.signatures = typeless(&layouts.signatures);
-    found.statics = typeless(&layouts.statics);
+    found.statics = statics;
     found
 }

@@ -6,12 +6,13 @@
 mod archives;
 mod debug_file;
 mod layouts;
+mod left;
 mod objects;
-mod renamed;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use liveswap_object::identity;
 use liveswap_object::layouts::Layouts;
 use liveswap_object::patch::{
     self, Identities, LiveBytes, Member, NewObject, NewUnit, Refusal, Room, Supply,
@@ -24,6 +25,7 @@ use liveswap_protocol::patch::{Place, SLICE_SIZE};
 use crate::model::{Compiled, Linked};
 use crate::session::parts::{ModuleReport, OldBody, Outcome, Planned, Planner};
 use archives::ArchiveSet;
+use left::LeftBehind;
 use objects::{NewObjects, Objects};
 
 /// Knows what is live.
@@ -33,6 +35,8 @@ pub struct Engine {
     layouts: Layouts,
     archives: ArchiveSet,
     objects: Objects,
+    /// What goes on in code from before.
+    left: LeftBehind,
     /// Whether a unit was optimised, by its key.
     optimised: HashMap<String, bool>,
 }
@@ -43,6 +47,7 @@ pub struct Plan {
     planned: patch::Planned,
     layouts: Layouts,
     objects: NewObjects,
+    left: LeftBehind,
 }
 
 impl Engine {
@@ -63,6 +68,7 @@ impl Engine {
             layouts: Layouts::default(),
             archives: ArchiveSet::new(linked.archives.clone()),
             objects: Objects::default(),
+            left: LeftBehind::default(),
             optimised: HashMap::new(),
         };
         for krate in &linked.crates {
@@ -121,7 +127,7 @@ impl Engine {
         });
         let compared = layouts.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         // Without those, a static whose symbol is another would be a new one, of another type.
-        let statics = renamed::statics(&self.layouts, &compared.layouts);
+        let statics = identity::statics(&self.layouts, &compared.layouts);
         if !statics.is_empty() {
             let identities = Identities {
                 renamed: statics.clone(),
@@ -132,18 +138,27 @@ impl Engine {
         // What it says of types says more than where the plan failed.
         compared.check(planned.as_ref().ok())?;
         let mut planned = planned?;
-        let mut renamed = renamed::functions(&planned, &self.layouts, &compared.layouts);
-        renamed.extend(statics);
-        let identities = Identities {
-            renamed,
-            others: compared.other_functions(),
-        };
-        if !identities.is_empty() {
-            tracing::debug!(?identities, "symbols that mean something else than before");
-            planned = self.make(&units, &identities, &room)?;
+        let settled = identity::settle(
+            &self.program,
+            &self.layouts,
+            &compared.layouts,
+            &planned,
+            &statics,
+            &|_| (0, 0),
+        );
+        if !settled.identities.is_empty() {
+            tracing::debug!(
+                ?settled,
+                "symbols that mean something else than before"
+            );
+            planned = self.make(&units, &settled.identities, &room)?;
         }
+        let (left, left_behind) =
+            self.left
+                .after(&settled, &planned, &self.layouts, &compared.layouts);
         let mut pending = compiled.pending;
         let drops = liveswap_object::layouts::new_drops(&self.layouts, &compared.layouts);
+        pending.extend(left_behind);
         pending.extend(drops.iter().map(|implementation| {
             format!("trait objects of `{implementation}` from before are dropped as they were made: without what the type now does when it is dropped")
         }));
@@ -161,6 +176,7 @@ impl Engine {
                 planned,
                 layouts,
                 objects: objects::of_units(&units),
+                left,
             });
             return Ok(Outcome::Unchanged { pending });
         }
@@ -206,6 +222,7 @@ impl Engine {
                 planned,
                 layouts,
                 objects: objects::of_units(&units),
+                left,
             },
         })))
     }
@@ -338,6 +355,7 @@ impl Planner for Engine {
         self.program.commit(plan.planned);
         self.layouts.merge(&plan.layouts);
         self.objects.commit(plan.objects);
+        self.left = plan.left;
     }
 
     fn abandon(&mut self, plan: Plan) {

@@ -46,33 +46,46 @@ pub fn compare(old: &Layouts, new: &Layouts) -> Vec<Change> {
 
 /// The functions whose parameters or result are not what they were under the same linkage name, with that.
 pub fn compare_signatures(old: &Layouts, new: &Layouts) -> Vec<(String, Change)> {
-    texts(ChangeKind::Signature, &old.signatures, &new.signatures)
+    let mut changes = Vec::new();
+    for (symbol, now) in &new.contracts {
+        let Some(known) = old.contracts.get(symbol) else {
+            continue;
+        };
+        if !known.same_types(now) && known.digest == 0 && now.digest == 0 {
+            let (known, now) = (known.to_string(), now.to_string());
+            changes.push(change(ChangeKind::Signature, symbol, known, now));
+        }
+    }
+    by_name(changes)
 }
 
 /// The statics whose type has another name than before, with their linkage names.
 pub fn compare_statics(old: &Layouts, new: &Layouts) -> Vec<(String, Change)> {
-    texts(ChangeKind::Static, &old.statics, &new.statics)
+    let mut changes = Vec::new();
+    for (symbol, now) in &new.statics {
+        let Some(known) = old.statics.get(symbol).filter(|known| *known != now) else {
+            continue;
+        };
+        if !is_environment(known) && !is_environment(now) {
+            changes.push(change(ChangeKind::Static, symbol, known.clone(), now.clone()));
+        }
+    }
+    by_name(changes)
 }
 
-type Texts = std::collections::HashMap<String, String>;
+fn change(kind: ChangeKind, symbol: &str, old: String, new: String) -> (String, Change) {
+    let change = Change {
+        kind,
+        type_name: format!("{:#}", rustc_demangle::demangle(symbol)),
+        member: None,
+        old,
+        new,
+        cause: true,
+    };
+    (symbol.to_owned(), change)
+}
 
-fn texts(kind: ChangeKind, old: &Texts, new: &Texts) -> Vec<(String, Change)> {
-    let differing = new.iter().filter_map(|(name, new)| {
-        let old = old.get(name).filter(|old| *old != new)?;
-        if is_environment(old) || is_environment(new) {
-            return None;
-        }
-        let change = Change {
-            kind,
-            type_name: format!("{:#}", rustc_demangle::demangle(name)),
-            member: None,
-            old: old.clone(),
-            new: new.clone(),
-            cause: true,
-        };
-        Some((name.clone(), change))
-    });
-    let mut changes: Vec<_> = differing.collect();
+fn by_name(mut changes: Vec<(String, Change)>) -> Vec<(String, Change)> {
     changes.sort_by(|(_, a), (_, b)| a.type_name.cmp(&b.type_name));
     changes
 }

@@ -1,7 +1,7 @@
 //! Tables of methods: a trait whose methods have another number, order or signature breaks every trait object
 //! that lives.
 
-use super::{Change, ChangeKind, Layouts, VTable, is_environment};
+use super::{Change, ChangeKind, Contract, Layouts, VTable, is_environment};
 use crate::names;
 
 /// The implementations whose trait has other methods than before; one report for each trait.
@@ -107,15 +107,32 @@ fn signature(
         if old.is_empty() || new.is_empty() {
             return None;
         }
-        let was = old_layouts.signatures.get(&**old)?;
+        let was = old_layouts.contracts.get(&**old)?;
         // A method in an object that did not change.
-        let known = new_layouts.signatures.get(&**new);
-        let is = known.or_else(|| old_layouts.signatures.get(&**new))?;
-        let comparable = was != is && !is_environment(was) && !is_environment(is);
-        comparable.then(|| {
+        let known = new_layouts.contracts.get(&**new);
+        let is = known.or_else(|| old_layouts.contracts.get(&**new))?;
+        let parameters = |contract: &Contract| {
+            let parameters = contract.parameters.iter().skip(1);
+            parameters
+                .map(|parameter| parameter.type_name.clone())
+                .collect::<Vec<_>>()
+        };
+        // What a closure holds is in the name of the type of `self`.
+        let same_self = parameters(was) == parameters(is) && was.result == is.result;
+        let comparable = if was.digest == 0 && is.digest == 0 {
+            !was.same_types(is)
+        } else {
+            !same_self && !mentions_environment(was) && !mentions_environment(is)
+        };
+        (comparable || was.permutes(is)).then(|| {
             let path = readable(without_hash(new));
             let name = last_part(&path).unwrap_or(&path).to_owned();
-            (name, was.clone(), is.clone())
+            // Names count only where they say what moved.
+            if comparable {
+                (name, was.to_string(), is.to_string())
+            } else {
+                (name, with_names(was), with_names(is))
+            }
         })
     })
 }
@@ -159,4 +176,27 @@ fn readable(symbol: &str) -> String {
         return format!("{:#}", rustc_demangle::demangle(&whole));
     }
     format!("{:#}", rustc_demangle::demangle(symbol))
+}
+
+/// Whether a parameter other than `self`, or the result, depends on the bodies of functions.
+fn mentions_environment(contract: &Contract) -> bool {
+    let mut parameters = contract.parameters.iter().skip(1);
+    parameters.any(|parameter| is_environment(&parameter.type_name))
+        || contract.result.as_deref().is_some_and(is_environment)
+}
+
+/// The signature with the names of the parameters.
+fn with_names(contract: &Contract) -> String {
+    let parameters = contract.parameters.iter();
+    let parameters: Vec<String> = parameters
+        .map(|parameter| match &*parameter.name {
+            "" => parameter.type_name.to_string(),
+            name => format!("{name}: {}", parameter.type_name),
+        })
+        .collect();
+    let mut text = format!("fn({})", parameters.join(", "));
+    if let Some(result) = &contract.result {
+        text.push_str(&format!(" -> {result}"));
+    }
+    text
 }

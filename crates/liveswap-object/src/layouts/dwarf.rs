@@ -16,6 +16,7 @@ pub(super) mod tag {
     pub const BASE: u16 = 0x24;
     pub const ENUMERATOR: u16 = 0x28;
     pub const SUBPROGRAM: u16 = 0x2e;
+    pub const TEMPLATE_TYPE: u16 = 0x2f;
     pub const VARIANT_PART: u16 = 0x33;
     pub const VARIABLE: u16 = 0x34;
     pub const NAMESPACE: u16 = 0x39;

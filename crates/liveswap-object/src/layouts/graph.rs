@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ffi::CStr;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::dwarf::tag;
@@ -39,12 +38,26 @@ pub(super) struct RawType<'a> {
     pub variants: bool,
 }
 
-/// A field, a parameter, or the discriminant of an enum.
+/// A field, or the discriminant of an enum.
 #[derive(Clone, Copy)]
 pub(super) struct RawMember<'a> {
     pub owner: Index,
     pub name: &'a str,
     pub offset: u64,
+    pub target: usize,
+}
+
+/// A parameter of a function.
+pub(super) struct RawParameter<'a> {
+    pub owner: Index,
+    pub name: Unread<'a>,
+    pub target: usize,
+}
+
+/// A generic argument of a function.
+#[derive(Clone, Copy)]
+pub(super) struct RawArgument {
+    pub owner: Index,
     pub target: usize,
 }
 
@@ -118,7 +131,9 @@ pub(super) struct Graph<'a> {
     pub discriminants: Vec<RawMember<'a>>,
     pub variants: Vec<RawVariant<'a>>,
     pub functions: Vec<RawFunction<'a>>,
-    pub parameters: Vec<RawMember<'a>>,
+    pub parameters: Vec<RawParameter<'a>>,
+    /// Generic arguments of functions.
+    pub function_arguments: Vec<RawArgument>,
     pub variables: Vec<RawVariable<'a>>,
 }
 
@@ -129,6 +144,7 @@ impl<'a> Graph<'a> {
         self.variants.sort_by_key(|variant| variant.owner);
         self.parameters.sort_by_key(|parameter| parameter.owner);
         self.discriminants.sort_by_key(|member| member.owner);
+        self.function_arguments.sort_by_key(|argument| argument.owner);
     }
 
     /// The type that stands at a place. Types are in the order of their places.
@@ -145,8 +161,12 @@ impl<'a> Graph<'a> {
         owned(&self.members, owner, |member| member.owner)
     }
 
-    pub(super) fn parameters_of(&self, owner: usize) -> &[RawMember<'a>] {
-        owned(&self.parameters, owner, |member| member.owner)
+    pub(super) fn parameters_of(&self, owner: usize) -> &[RawParameter<'a>] {
+        owned(&self.parameters, owner, |parameter| parameter.owner)
+    }
+
+    pub(super) fn arguments_of_function(&self, owner: usize) -> &[RawArgument] {
+        owned(&self.function_arguments, owner, |argument| argument.owner)
     }
 
     pub(super) fn discriminant_of(&self, owner: usize) -> Option<&RawMember<'a>> {
@@ -167,6 +187,16 @@ impl<'a> Graph<'a> {
         }
         parts.reverse();
         parts.join("::")
+    }
+
+    /// Whether a scope is in the crate of this name, or is that crate.
+    pub(super) fn scope_is(&self, mut scope: Option<Index>, name: &str) -> bool {
+        let mut outermost = "";
+        while let Some(number) = scope {
+            outermost = self.scopes[number as usize].name;
+            scope = self.scopes[number as usize].parent;
+        }
+        outermost == name
     }
 
     /// Whether the type is the struct of one variant of an enum, which is part of that enum's layout.
@@ -288,22 +318,6 @@ impl<'g, 'a> Names<'g, 'a> {
         };
         self.scopes[number as usize] = Some(name.clone());
         name
-    }
-
-    /// A function's parameters and result as they are written in a type.
-    pub(super) fn signature(&mut self, parameters: &[RawMember<'a>], result: usize) -> String {
-        let mut text = "fn(".to_owned();
-        for (n, parameter) in parameters.iter().enumerate() {
-            if n > 0 {
-                text.push_str(", ");
-            }
-            text.push_str(&self.of_place(parameter.target));
-        }
-        text.push(')');
-        if result != NONE {
-            let _ = write!(text, " -> {}", self.of_place(result));
-        }
-        text
     }
 }
 

@@ -15,6 +15,7 @@
 mod change;
 mod compare;
 mod compare_traits;
+mod contract;
 mod dwarf;
 mod environments;
 mod forms;
@@ -30,28 +31,32 @@ use std::sync::Arc;
 pub use change::{Change, ChangeKind};
 pub use compare::{compare, compare_signatures, compare_statics};
 pub use compare_traits::new_drops;
-pub use environments::of_changed_environments;
+pub use contract::{ClosurePlace, Contract, Contracts, Parameter, changed_contracts};
 pub use read::{read, read_split};
 
 /// What the debug information of one or more objects tells.
 #[derive(Clone, Debug, Default)]
 pub struct Layouts {
     types: HashMap<Arc<str>, Known>,
-    /// Parameters and result by the linkage name of the function.
-    pub signatures: HashMap<String, String>,
-    /// Digests of the environments that a function works on, by the linkage name of the function.
-    environments: HashMap<String, u64>,
-    /// The name of the environment of a closure's own function, by the linkage name of the function: another
-    /// object may be the one that tells of its type.
-    own_environments: HashMap<String, String>,
-    /// Digests of environments by their names.
-    environment_types: HashMap<String, u64>,
+    /// What is known of functions, by linkage name.
+    pub contracts: HashMap<Arc<str>, Contract>,
+    /// Environments by their names.
+    environment_types: HashMap<String, Environment>,
     /// By the name of the implementation, `<T as Trait>`.
     pub vtables: HashMap<String, VTable>,
     /// How many slots the tables of a trait have, by its name: as the pointers to its objects tell it.
     pub traits: HashMap<String, u64>,
     /// Name of the type by the linkage name of the static.
     pub statics: HashMap<String, String>,
+}
+
+/// What is known of an environment.
+#[derive(Clone, Copy, Debug)]
+struct Environment {
+    /// Of what it holds.
+    digest: u64,
+    /// Whether values of it are kept elsewhere than in frames of functions that are called: on the heap.
+    escapes: bool,
 }
 
 /// The layouts that share a name; nearly always one.
@@ -134,6 +139,12 @@ impl Layouts {
         self.types.iter().map(|(name, known)| (name, known.all()))
     }
 
+    /// Whether values of an environment may outlive the call that made them.
+    pub fn escapes(&self, environment: &str) -> bool {
+        let known = self.environment_types.get(environment);
+        known.is_none_or(|known| known.escapes)
+    }
+
     /// How many names of types are known.
     pub fn type_count(&self) -> usize {
         self.types.len()
@@ -161,20 +172,19 @@ impl Layouts {
                 self.add(name, layout.clone());
             }
         }
-        for name in newer.signatures.keys() {
-            match newer.environments.get(name) {
-                Some(digest) => self.environments.insert(name.clone(), *digest),
-                None => self.environments.remove(name),
+        for (name, newer) in &newer.environment_types {
+            let known = self.environment_types.entry(name.clone());
+            let known = known.or_insert(*newer);
+            *known = Environment {
+                digest: newer.digest,
+                escapes: known.escapes || newer.escapes,
             };
         }
-        let types = newer.environment_types.iter();
-        self.environment_types
-            .extend(types.map(|(name, digest)| (name.clone(), *digest)));
         let copy = |(name, text): (&String, &String)| (name.clone(), text.clone());
-        self.signatures.extend(newer.signatures.iter().map(copy));
+        let contracts = newer.contracts.iter();
+        self.contracts
+            .extend(contracts.map(|(name, contract)| (name.clone(), contract.clone())));
         self.statics.extend(newer.statics.iter().map(copy));
-        self.own_environments
-            .extend(newer.own_environments.iter().map(copy));
         let traits = newer.traits.iter();
         self.traits
             .extend(traits.map(|(name, slots)| (name.clone(), *slots)));

@@ -8,7 +8,8 @@ use super::graph::{AddressAt, Graph, NONE, Names, RawMember, RawType, without_nu
 use super::sections::Sections;
 use super::vtables::Functions;
 use super::walk::walk;
-use super::{Kind, Layout, Layouts, Member, Variant, is_environment};
+use super::contract::signature;
+use super::{Contract, Kind, Layout, Layouts, Member, Parameter, Variant, is_environment};
 use crate::Error;
 use crate::elf::Elf;
 
@@ -38,17 +39,21 @@ fn layouts(object: &Elf<'_>, sections: &Sections<'_>) -> Result<Layouts, Error> 
     let mut layouts = Layouts::default();
     let graph = walk(sections)?;
     let mut names = Names::new(&graph);
-    let with_environments = types(&graph, &mut names, &mut layouts);
-    let mut environments = Environments::new(&graph, &with_environments);
+    let mut environments = Environments::new(&graph);
+    types(&graph, &mut names, &environments, &mut layouts);
     functions(&graph, &mut names, &mut environments, &mut layouts);
     layouts.environment_types = environments.into_types(&mut names);
     variables(object, sections, &graph, &mut names, &mut layouts);
     Ok(layouts)
 }
 
-/// Adds layouts of types; gives the types that have an environment in their name.
-fn types<'a>(graph: &Graph<'a>, names: &mut Names<'_, 'a>, layouts: &mut Layouts) -> Vec<usize> {
-    let mut with_environments = Vec::new();
+/// Adds layouts of types.
+fn types<'a>(
+    graph: &Graph<'a>,
+    names: &mut Names<'_, 'a>,
+    environments: &Environments<'_, 'a>,
+    layouts: &mut Layouts,
+) {
     for (number, raw) in graph.types.iter().enumerate() {
         if kind_of(raw).is_none() || raw.size.is_none() {
             continue;
@@ -61,19 +66,21 @@ fn types<'a>(graph: &Graph<'a>, names: &mut Names<'_, 'a>, layouts: &mut Layouts
         if raw.declaration || raw.name.starts_with(['&', '*']) || graph.is_variant(number) {
             continue;
         }
-        let name = names.of_type(number);
-        if is_environment(&name) {
-            with_environments.push(number);
+        if environments.depends(number) {
             continue;
         }
+        let name = names.of_type(number);
         if name.ends_with("::{vtable_type}") || is_of_std(&name) {
+            continue;
+        }
+        // One that only mentions an environment: what the standard library has of that kind holds nothing.
+        if is_environment(&name) && is_of_std(name.split('<').next().unwrap_or_default()) {
             continue;
         }
         if let Some(layout) = layout(graph, names, number) {
             layouts.add(&name, Arc::new(layout));
         }
     }
-    with_environments
 }
 
 fn kind_of(raw: &RawType<'_>) -> Option<Kind> {
@@ -201,6 +208,8 @@ fn functions<'a>(
         let (mut linkage, mut result) = (raw.linkage, raw.target);
         let (mut name, mut parent) = (raw.name, raw.parent);
         let mut parameters = graph.parameters_of(number);
+        let of_instance = graph.arguments_of_function(number);
+        let mut arguments: Vec<usize> = of_instance.iter().map(|one| one.target).collect();
         let mut origin = raw.origin;
         for _ in 0..4 {
             let Some(next) = graph.function_at(origin) else {
@@ -220,25 +229,61 @@ fn functions<'a>(
             if !declared.is_empty() {
                 parameters = declared;
             }
+            if arguments.is_empty() {
+                let declared = graph.arguments_of_function(next).iter();
+                arguments.extend(declared.map(|one| one.target));
+            }
             origin = more.origin;
         }
-        if !linkage.is_empty() {
-            let signature = names.signature(parameters, result);
-            let function = Function {
-                parent,
-                name: name.text(),
-                signature: &signature,
-            };
-            let types = parameters.iter().map(|parameter| parameter.target);
-            let types = types.chain([result]);
-            if let Some(own) = environments.own_name(&function) {
-                layouts.own_environments.insert(linkage.to_owned(), own);
-            }
-            if let Some(digest) = environments.of_function(names, &function, types) {
-                layouts.environments.insert(linkage.to_owned(), digest);
-            }
-            layouts.signatures.insert(linkage.to_owned(), signature);
+        // It is left out where it equals the name: `#[no_mangle]`.
+        if linkage.is_empty() {
+            linkage = name.text();
         }
+        if linkage.is_empty() {
+            continue;
+        }
+        let types: Vec<Arc<str>> = parameters
+            .iter()
+            .map(|parameter| names.of_place(parameter.target))
+            .collect();
+        let result_name = (result != NONE).then(|| names.of_place(result));
+        let signature = signature(types.iter().map(|name| &**name), result_name.as_deref());
+        let function = Function {
+            parent,
+            name: name.text(),
+            signature: &signature,
+            parameters,
+            result,
+            arguments: &arguments,
+        };
+        let reached = environments.of_function(names, &function);
+        let contract = Contract {
+            instance: instance(function.name),
+            parameters: parameters
+                .iter()
+                .zip(types)
+                .map(|(parameter, type_name)| Parameter {
+                    name: parameter.name.text().into(),
+                    type_name,
+                })
+                .collect(),
+            result: result_name,
+            own: environments.own_name(&function).map(Arc::from),
+            environments: reached.environments.into_iter().collect(),
+            digest: reached.digest,
+        };
+        layouts.contracts.insert(linkage.into(), contract);
+    }
+}
+
+/// The name of a function with its generic arguments. Closures are told apart by their own number only.
+fn instance(name: &str) -> Arc<str> {
+    match name.strip_prefix('{').and_then(|rest| rest.find('}')) {
+        Some(end) => {
+            let (own, arguments) = name.split_at(end + 2);
+            format!("{own}{}", without_numbers(arguments)).into()
+        }
+        None => without_numbers(name).into(),
     }
 }
 
@@ -252,9 +297,6 @@ fn variables<'a>(
     let mut functions = Functions::new(object);
     for raw in &graph.variables {
         if let Some(name) = raw.name.strip_suffix("::{vtable}") {
-            if is_environment(name) {
-                continue;
-            }
             let place = match raw.address {
                 Some(AddressAt::Info(offset)) => Some((sections.info_section, offset as u64)),
                 Some(AddressAt::Table(offset)) => sections.addresses.map(|n| (n, offset)),
@@ -267,11 +309,17 @@ fn variables<'a>(
                 let name = without_numbers(name).into_owned();
                 layouts.vtables.insert(name, table);
             }
-        } else if !raw.linkage.is_empty() {
+        } else if raw.address.is_some() {
+            // The linkage name is left out where it equals the name: `#[no_mangle]`.
+            let symbol = if raw.linkage.is_empty() {
+                raw.name
+            } else {
+                raw.linkage
+            };
             let type_name = names.of_place(raw.target);
             layouts
                 .statics
-                .insert(raw.linkage.to_owned(), type_name.to_string());
+                .insert(symbol.to_owned(), type_name.to_string());
         }
     }
 }

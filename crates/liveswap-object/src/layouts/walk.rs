@@ -3,7 +3,7 @@
 use super::dwarf::{at, op, tag};
 use super::forms::{Abbreviation, Abbreviations, Attribute, Cursor, Encoding, Value};
 use super::graph::{
-    AddressAt, Graph, Index, NONE, RawFunction, RawMember, RawType, RawVariable, RawVariant, Scope,
+    AddressAt, Graph, Index, NONE, RawArgument, RawFunction, RawMember, RawParameter, RawType, RawVariable, RawVariant, Scope,
     Unread,
 };
 use super::sections::{Sections, malformed};
@@ -202,6 +202,7 @@ impl<'s> Walk<'s, '_> {
             (tag::MEMBER, Frame::Type { .. } | Frame::VariantPart(_) | Frame::Variant(_)) => true,
             (tag::ENUMERATOR, Frame::Type { .. }) => true,
             (tag::FORMAL_PARAMETER, Frame::Function(_)) => true,
+            (tag::TEMPLATE_TYPE, Frame::Function(_)) => true,
             (tag::SUBRANGE, Frame::Array(_)) => true,
             // Of what stands inside of functions only statics and types count, and the compiler puts those
             // into namespaces.
@@ -227,8 +228,8 @@ impl<'s> Walk<'s, '_> {
         }
         // Most strings are names of parameters and functions, which hardly anybody asks for.
         let naming = match abbreviation.tag {
-            tag::FORMAL_PARAMETER => Naming::Never,
-            tag::SUBPROGRAM => Naming::Later,
+            tag::TEMPLATE_TYPE => Naming::Never,
+            tag::FORMAL_PARAMETER | tag::SUBPROGRAM => Naming::Later,
             _ => Naming::Now,
         };
         let entry = self.read(abbreviations.attributes(abbreviation), naming)?;
@@ -319,7 +320,16 @@ impl<'s> Walk<'s, '_> {
                 Frame::Skip
             }
             (tag::FORMAL_PARAMETER, Frame::Function(owner)) => {
-                graph.parameters.push(member(owner, entry));
+                graph.parameters.push(RawParameter {
+                    owner,
+                    name: entry.unread,
+                    target: entry.target,
+                });
+                Frame::Skip
+            }
+            (tag::TEMPLATE_TYPE, Frame::Function(owner)) => {
+                let target = entry.target;
+                graph.function_arguments.push(RawArgument { owner, target });
                 Frame::Skip
             }
             (tag::SUBRANGE, Frame::Array(number)) => {

@@ -9,10 +9,10 @@ use crate::functions::Functions;
 use crate::names;
 use crate::patch::flips::decide_slots;
 use crate::patch::renewed::{Renewed, refers};
-use crate::patch::{Identities, ModuleChange, NewUnit, Renamed};
+use crate::patch::{Identities, ModuleChange, NewUnit, Other, Renamed};
 use crate::program::index::{FunctionDefinition, ObjectIndex};
 use crate::program::target::Statics;
-use crate::program::{FunctionKey, LiveFunction, Program, Slot, Slots};
+use crate::program::{FunctionKey, LiveFunction, Program, Slot, Slots, Superseded};
 
 /// Why the next generation cannot be made of these objects.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -144,6 +144,10 @@ pub(crate) struct Changes {
     /// Keys under which what is live is no longer known: it has another one now.
     pub moved: Vec<FunctionKey>,
     pub renamed: Renamed,
+    /// Functions that are others under the same symbols.
+    pub others: HashMap<Arc<str>, Other>,
+    /// Versions of functions that are left behind.
+    pub superseded: Vec<Superseded>,
     pub modules: Vec<ModuleChange>,
 }
 
@@ -171,6 +175,8 @@ pub(crate) fn find(
         gone: Vec::new(),
         moved: Vec::new(),
         renamed: identities.renamed.clone(),
+        others: identities.others.clone(),
+        superseded: Vec::new(),
         modules: Vec::new(),
     };
     let all = All {
@@ -267,10 +273,12 @@ fn one_unit(
         let begin = changes.functions.len();
         for (number, definition) in source.index.functions.iter().enumerate() {
             let key = key_of(definition, cgu);
-            let (live, moved) = if identities.others.contains(&key.name) {
-                (None, None)
-            } else {
-                counterpart(program, &key, source, all)
+            let (live, moved) = match identities.others.get(&key.name) {
+                Some(other) => {
+                    changes.superseded.extend(left_behind(program, &key, other));
+                    (taken_again(program, &key, source, other), None)
+                }
+                None => counterpart(program, &key, source, all),
             };
             changes.moved.extend(moved);
             let fate = match &live {
@@ -308,7 +316,7 @@ fn one_unit(
         let name = names::for_people(&change.key.name);
         match change.fate {
             Fate::Replaced => module.changed.push(name),
-            Fate::New if identities.others.contains(&change.key.name) => module.changed.push(name),
+            Fate::New if identities.others.contains_key(&change.key.name) => module.changed.push(name),
             Fate::New => module.added.push(name),
             Fate::Copied => module.copied.push(name),
             Fate::Same => {}
@@ -344,6 +352,45 @@ fn still_defined(
             .filter(|(cgu, object)| object.unit == unit.unit && !outgoing.cgus.contains(&***cgu))
             .flat_map(|(_, object)| &object.index.functions)
             .any(|function| !function.local && function.name == key.name)
+}
+
+/// What is live under a function's key and belongs to another function from now on.
+fn left_behind(program: &Program, key: &FunctionKey, other: &Other) -> Option<Superseded> {
+    let function = program.functions.get(key)?;
+    Some(Superseded {
+        version: other.leaves,
+        key: key.clone(),
+        function: function.clone(),
+    })
+}
+
+/// What was left behind of the version that a function has again: all slots that lead to it follow from now on. Those
+/// who called it within an optimised object may be on a stack, so its internal slot is left alone.
+fn taken_again(
+    program: &Program,
+    key: &FunctionKey,
+    source: &Source<'_>,
+    other: &Other,
+) -> Option<LiveFunction> {
+    let version = other.takes?;
+    let known = program.superseded.get(&key.name)?.iter();
+    let mut known: Vec<&Superseded> = known.filter(|it| it.version == version).collect();
+    // The newest of the same object first.
+    known.sort_by_key(|it| it.key == *key);
+    let newest = known.pop()?;
+    let mut live = newest.function.clone();
+    for older in known {
+        let slots = &older.function.slots;
+        live.older_slots.extend(slots.public);
+        live.older_slots.extend(slots.address);
+        live.older_slots
+            .extend(slots.internal.filter(|_| !source.optimised));
+        live.older_slots.extend(&older.function.older_slots);
+    }
+    if source.optimised {
+        live.slots.internal = None;
+    }
+    Some(live)
 }
 
 /// What is live for a function: under its own key, or, because the compiler moved it to another

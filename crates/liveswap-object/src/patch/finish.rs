@@ -10,7 +10,8 @@ use crate::patch::changes::{Fate, FunctionChange, Refusal};
 use crate::patch::collect::{Builder, SlotKind};
 use crate::patch::goals::PieceIndex;
 use crate::patch::statics::StaticChanges;
-use crate::patch::{Member, NewUnit, Next, OldBody, Planned, Room, layout};
+use crate::patch::{Member, NewUnit, Next, OldBody, Planned, Room, Version, layout};
+use crate::program::digest::Digest;
 use crate::program::index::StaticDefinition;
 use crate::program::{LiveFunction, LiveObject, LiveStatic, Slot, StaticPlace};
 
@@ -35,6 +36,8 @@ impl Builder<'_, '_> {
             gone_functions: self.changes.gone.clone(),
             moved_functions: self.changes.moved.clone(),
             renamed: self.changes.renamed.clone(),
+            superseded: std::mem::take(&mut self.changes.superseded),
+            taken: self.taken_again(),
             statics: statics.kept,
             ..Next::default()
         };
@@ -88,6 +91,7 @@ impl Builder<'_, '_> {
             collected: self.collected(units),
             renewed: statics.renewed,
             old_bodies,
+            functions: self.defined(),
             came: self.names_of(Fate::New),
             went: self
                 .changes
@@ -119,6 +123,26 @@ impl Builder<'_, '_> {
         found.sort();
         found.dedup();
         found
+    }
+
+    /// Versions of functions that are current again.
+    fn taken_again(&self) -> Vec<(Arc<str>, Version)> {
+        let others = self.changes.others.iter();
+        others
+            .filter_map(|(name, other)| Some((Arc::clone(name), other.takes?)))
+            .collect()
+    }
+
+    /// All functions of new objects.
+    fn defined(&self) -> Vec<(Arc<str>, Digest)> {
+        let functions = self.changes.functions.iter();
+        functions
+            .map(|change| {
+                let index = &self.sources[change.source].index;
+                let digest = index.functions[change.definition].digest;
+                (Arc::clone(&change.key.name), digest)
+            })
+            .collect()
     }
 
     fn names_of(&self, fate: Fate) -> Vec<Arc<str>> {

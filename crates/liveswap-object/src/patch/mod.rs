@@ -29,7 +29,10 @@ use std::sync::Arc;
 use liveswap_protocol::patch::{Patch, Place};
 
 use crate::elf::Section;
-use crate::program::{FunctionKey, LiveFunction, LiveObject, LiveStatic, StaticPlace};
+use crate::program::digest::Digest;
+use crate::program::{
+    FunctionKey, LiveFunction, LiveObject, LiveStatic, StaticPlace, Superseded,
+};
 
 /// A new or changed object.
 #[derive(Clone, Debug)]
@@ -73,7 +76,25 @@ pub struct Identities {
     /// The same functions and statics under other symbols.
     pub renamed: Renamed,
     /// Other functions under the same symbols: who has the address of such a function keeps the old one.
-    pub others: HashSet<Arc<str>>,
+    pub others: HashMap<Arc<str>, Other>,
+}
+
+/// A function that is another one than before under the same symbol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Other {
+    /// The version that is left behind, with its slots.
+    pub leaves: Version,
+    /// The version that was left behind earlier and whose slots are taken again.
+    pub takes: Option<Version>,
+}
+
+/// Which of the functions that a symbol has stood for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Version {
+    /// The fingerprint of its contract.
+    pub contract: u64,
+    /// A digest of how it is called, as far as the contract does not say it.
+    pub convention: u64,
 }
 
 impl Identities {
@@ -142,6 +163,8 @@ pub struct Planned {
     pub renewed: HashSet<Arc<str>>,
     /// Bodies that are replaced.
     pub old_bodies: Vec<OldBody>,
+    /// The functions of all new objects: symbols and what they do.
+    pub functions: Vec<(Arc<str>, Digest)>,
     /// Symbols of functions that are new, and of functions that are gone: some may be
     /// the same ([`Renamed`]).
     pub came: Vec<Arc<str>>,
@@ -171,6 +194,9 @@ pub(crate) struct Next {
     pub gone_functions: Vec<FunctionKey>,
     pub moved_functions: Vec<FunctionKey>,
     pub renamed: Renamed,
+    pub superseded: Vec<Superseded>,
+    /// Versions that are current again.
+    pub taken: Vec<(Arc<str>, Version)>,
     pub statics: Vec<(Arc<str>, LiveStatic)>,
     pub objects: Vec<(Arc<str>, LiveObject)>,
     pub gone_objects: Vec<Arc<str>>,
@@ -190,6 +216,17 @@ impl crate::program::Program {
         for (new, old) in next.renamed {
             self.renamed.remove(&new);
             self.renamed.insert(old, new);
+        }
+        for (name, version) in next.taken {
+            if let Some(known) = self.superseded.get_mut(&name) {
+                known.retain(|it| it.version != version);
+            }
+        }
+        for superseded in next.superseded {
+            self.superseded
+                .entry(Arc::clone(&superseded.key.name))
+                .or_default()
+                .push(superseded);
         }
         for key in next.gone_functions {
             if let Some(function) = self.functions.get_mut(&key) {

@@ -36,7 +36,7 @@ pub(crate) fn find(
         renamed: &identities.renamed,
     };
     let mut changes = StaticChanges {
-        renewed: identities.others.clone(),
+        renewed: identities.others.keys().cloned().collect(),
         ..StaticChanges::default()
     };
     while renew(&live, sources, &mut changes.renewed)? {}

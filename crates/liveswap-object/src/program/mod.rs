@@ -18,7 +18,7 @@ use crate::Error;
 use crate::elf::Elf;
 use crate::functions::Functions;
 use crate::names;
-use crate::patch::Renamed;
+use crate::patch::{Renamed, Version};
 use digest::Digest;
 use executable::Executable;
 use index::ObjectIndex;
@@ -77,6 +77,17 @@ pub struct LiveFunction {
     pub present: bool,
 }
 
+/// A version of a function that was left behind: callers and values from before stay with it.
+#[derive(Clone, Debug)]
+pub struct Superseded {
+    /// Which.
+    pub version: Version,
+    /// Under what it was known.
+    pub key: FunctionKey,
+    /// It.
+    pub function: LiveFunction,
+}
+
 /// Where a static is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StaticPlace {
@@ -124,6 +135,8 @@ pub struct Program {
     pub renamed: HashMap<Arc<str>, Arc<str>>,
     /// Functions that the source no longer has, by name: they may come back, in another object or seen by others.
     pub gone: HashMap<Arc<str>, FunctionKey>,
+    /// Versions of functions that have another contract now, by name.
+    pub superseded: HashMap<Arc<str>, Vec<Superseded>>,
     /// Statics of reloadable crates.
     pub statics: HashMap<Arc<str>, LiveStatic>,
     /// Symbols of archive members that patches brought.
@@ -148,6 +161,7 @@ impl Program {
             functions: HashMap::new(),
             renamed: HashMap::new(),
             gone: HashMap::new(),
+            superseded: HashMap::new(),
             statics: HashMap::new(),
             brought: HashMap::new(),
             members: std::collections::HashSet::new(),

@@ -1,6 +1,6 @@
 //! Functions that work on environments of closures, futures and generators.
 
-use liveswap_object::layouts::{Layouts, of_changed_environments};
+use liveswap_object::layouts::{Layouts, changed_contracts};
 
 use super::layouts;
 
@@ -21,7 +21,7 @@ const V0: &[&[&str]] = &[
 ];
 
 fn readable(old: &Layouts, new: &Layouts) -> Vec<String> {
-    let found = of_changed_environments(old, new);
+    let found = changed_contracts(old, new);
     let found = found
         .iter()
         .map(|symbol| format!("{:#}", rustc_demangle::demangle(symbol)));

@@ -327,12 +327,12 @@ fn what_is_read() {
         assert!(table.methods[0].contains("draw"), "{table:?} {flags:?}");
         assert!(table.methods[2].contains("both"), "{table:?} {flags:?}");
         let sort = layouts
-            .signatures
+            .contracts
             .iter()
             .filter(|(name, _)| name.contains("3app4sort"));
         let sort = sort.min_by_key(|(name, _)| name.len());
         assert_eq!(
-            sort.map(|(_, signature)| &**signature),
+            sort.map(|(_, contract)| contract.to_string()).as_deref(),
             Some(
                 "fn(&mut alloc::vec::Vec<app::T, alloc::alloc::Global>) -> core::option::Option<(u8, app::Kind)>"
             ),
@@ -400,7 +400,7 @@ fn split_debug_information() {
         assert_eq!(found.layouts("app::T").len(), 1);
         let table = &found.vtables["<app::T as app::Draw>"];
         assert!(table.methods[0].contains("draw"), "{table:?}");
-        assert!(!found.signatures.is_empty());
+        assert!(!found.contracts.is_empty());
     }
 }
 
@@ -408,7 +408,7 @@ fn split_debug_information() {
 fn without_debug_information_there_is_nothing() {
     let found = layouts(&with("pub struct T(u8);"), &["-Cdebuginfo=0"]);
     assert_eq!(found.type_count(), 0);
-    assert!(found.signatures.is_empty());
+    assert!(found.contracts.is_empty());
 }
 
 #[test]

@@ -1,0 +1,151 @@
+//! What is the same as before, and what is another thing: the one place that decides it.
+//!
+//! - **A slot is a contract** ([`Contract`](crate::layouts::Contract)). It is led to a new body only if that has the
+//!   contract of the old one. Another contract is another function: new callers get a new slot, the old one keeps
+//!   the old body.
+//! - **All that works on one environment is decided together.** What an environment holds is part of the contract of
+//!   every function that can get at one, so makers, users and drop glue of the old one stay with each other.
+//! - **Another symbol may be the same function** (`pairs`), if path, generic arguments and contract are the same.
+//! - **A closure is its body and place** (`closures`), not its number.
+//! - **A contract that comes back** finds its old slots again: an edit that is taken back reaches those that were left
+//!   behind.
+
+mod closures;
+mod pairs;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+pub use pairs::statics;
+
+use crate::layouts::{ClosurePlace, Contracts, Layouts};
+use crate::names;
+use crate::patch::{Identities, Other, Planned, Renamed, Version};
+use crate::program::Program;
+use crate::program::digest::Digest;
+
+/// What was found out.
+#[derive(Debug, Default)]
+pub struct Settled {
+    /// For the plan.
+    pub identities: Identities,
+    /// Symbols of functions that live values and callers from before stay with, as their contract is another one now.
+    pub left: Vec<Arc<str>>,
+    /// Environments of which values from before stay with their code: names as debug information has them.
+    pub isolated: BTreeSet<Arc<str>>,
+}
+
+/// Decides what is the same, from what debug information tells of live and new objects.
+///
+/// `planned` is what would be planned if symbols were identities. `statics` are known already to be the same under other
+/// symbols. `conventions` tells of a symbol how the function is called, as far as debug information does not say it: a
+/// digest of before, and one of now.
+pub fn settle(
+    program: &Program,
+    old: &Layouts,
+    new: &Layouts,
+    planned: &Planned,
+    statics: &Renamed,
+    conventions: &dyn Fn(&str) -> (u64, u64),
+) -> Settled {
+    let now: HashMap<Arc<str>, Digest> = planned.functions.iter().cloned().collect();
+    let gone: HashSet<&str> = planned.went.iter().map(|symbol| &**symbol).collect();
+    let mut contracts = Contracts::new(old, new);
+    let displaced = closures::displaced(program, old, new, &now, &gone);
+    contracts.set_others(displaced);
+    let renamed = pairs::functions(
+        &planned.came,
+        &planned.went,
+        old,
+        new,
+        &contracts,
+        conventions,
+    );
+    let mut others = HashMap::new();
+    let mut symbols: Vec<&Arc<str>> = now.keys().collect();
+    // Closures first: what works on one that is back is back with it.
+    symbols.sort_unstable_by_key(|symbol| {
+        let contract = new.contracts.get(*symbol);
+        (contract.is_none_or(|contract| contract.own.is_none()), *symbol)
+    });
+    let mut back: HashSet<String> = HashSet::new();
+    for symbol in symbols {
+        if renamed.contains_key(symbol) || !names::is_mangled(symbol) {
+            continue;
+        }
+        let (Some(before), Some(after)) = (old.contracts.get(symbol), new.contracts.get(symbol))
+        else {
+            continue;
+        };
+        let (convention_before, convention) = conventions(symbol);
+        if contracts.same(symbol, symbol) == Some(true) && convention_before == convention {
+            continue;
+        }
+        let displaced: Vec<_> = contracts.others_among(after, false).collect();
+        let version = Version {
+            contract: after.fingerprint(),
+            convention,
+        };
+        let takes = match ClosurePlace::of(symbol, after) {
+            Some(place) => {
+                let body = (!displaced.is_empty()).then(|| now[symbol]);
+                let takes = known_version(program, symbol, version, body);
+                if takes.is_some() {
+                    back.insert(place.name());
+                }
+                takes
+            }
+            None if displaced.iter().all(|name| back.contains(&**name)) => {
+                known_version(program, symbol, version, None)
+            }
+            None => None,
+        };
+        let leaves = Version {
+            contract: before.fingerprint(),
+            convention: convention_before,
+        };
+        others.insert(Arc::clone(symbol), Other { leaves, takes });
+    }
+    let paired: HashSet<&Arc<str>> = renamed.values().collect();
+    let left = planned.went.iter().filter(|symbol| !paired.contains(symbol));
+    let left: Vec<Arc<str>> = left
+        .filter(|symbol| old.contracts.contains_key(&***symbol))
+        .chain(others.keys())
+        .map(Arc::clone)
+        .collect();
+    let isolated = isolated(&left, old, &contracts);
+    let mut renamed = renamed;
+    renamed.extend(statics.clone());
+    Settled {
+        identities: Identities { renamed, others },
+        left,
+        isolated,
+    }
+}
+
+/// The version, if the function was left behind in it; with `body` only if it did the same.
+fn known_version(
+    program: &Program,
+    symbol: &str,
+    version: Version,
+    body: Option<Digest>,
+) -> Option<Version> {
+    let mut known = program.superseded.get(symbol)?.iter();
+    let is_known = known.any(|it| {
+        it.version == version && body.is_none_or(|body| it.function.digest == body)
+    });
+    is_known.then_some(version)
+}
+
+/// Environments whose values stay with functions that were left: those that hold other things now, or are gone.
+fn isolated(left: &[Arc<str>], old: &Layouts, contracts: &Contracts<'_>) -> BTreeSet<Arc<str>> {
+    let mut known: HashMap<&Arc<str>, bool> = HashMap::new();
+    let functions = left.iter().filter_map(|symbol| old.contracts.get(symbol));
+    for environment in functions.flat_map(|contract| &contract.environments) {
+        known
+            .entry(environment)
+            .or_insert_with(|| !contracts.is_unchanged(environment));
+    }
+    let known = known.into_iter().filter(|(_, isolated)| *isolated);
+    known.map(|(name, _)| Arc::clone(name)).collect()
+}

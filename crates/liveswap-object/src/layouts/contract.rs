@@ -1,0 +1,332 @@
+//! The contract of a function: what its callers pass, what they get back, and which values without a name of their
+//! own it can get at.
+//!
+//! A slot may be led to another body only if that has the same contract. A body of another contract belongs to
+//! another function, whatever its symbol says: legacy symbols do not tell opaque and projected types, those of
+//! version 0 tell no types at all.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::hash::{Hash as _, Hasher as _};
+use std::sync::Arc;
+
+use super::Layouts;
+use crate::names;
+
+/// What debug information tells of a function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contract {
+    /// Its name with its generic arguments, `new<u32>`; of a closure with its number, `{closure#1}`.
+    pub instance: Arc<str>,
+    /// What it is given, in order.
+    pub parameters: Box<[Parameter]>,
+    /// The type that it gives back.
+    pub result: Option<Arc<str>>,
+    /// The environment that is its own, if it is the function of a closure or future: the name with all numbers.
+    pub own: Option<Arc<str>>,
+    /// The environments that it can get at: their names with all numbers.
+    pub environments: Box<[Arc<str>]>,
+    /// Digest of what it can get at of them; 0 if there are none.
+    pub digest: u64,
+}
+
+/// A parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// Its name; empty if it has none.
+    pub name: Box<str>,
+    /// The name of its type.
+    pub type_name: Arc<str>,
+}
+
+/// Parameters and result as they are written in a type.
+impl fmt::Display for Contract {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}",
+            signature(
+                self.parameters.iter().map(|parameter| &*parameter.type_name),
+                self.result.as_deref()
+            )
+        )
+    }
+}
+
+/// Writes parameters and result as in a type.
+pub(super) fn signature<'t>(
+    parameters: impl Iterator<Item = &'t str>,
+    result: Option<&str>,
+) -> String {
+    let parameters: Vec<&str> = parameters.collect();
+    let mut text = format!("fn({})", parameters.join(", "));
+    if let Some(result) = result {
+        text.push_str(" -> ");
+        text.push_str(result);
+    }
+    text
+}
+
+impl Contract {
+    /// A digest of all that makes another contract of it, to recognise one of earlier generations.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = std::hash::DefaultHasher::new();
+        for Parameter { name, type_name } in &self.parameters {
+            (name, type_name).hash(&mut hasher);
+        }
+        (&self.result, self.digest).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// Whether callers pass and get the same types at the same places.
+    pub fn same_types(&self, other: &Contract) -> bool {
+        self.parameters.len() == other.parameters.len()
+            && self.result == other.result
+            && self
+                .parameters
+                .iter()
+                .zip(&other.parameters)
+                .all(|(one, other)| one.type_name == other.type_name)
+    }
+
+    /// Whether one of several parameters of one type has the place of another: callers pass the one where the
+    /// other is read. A new name alone is none.
+    pub fn permutes(&self, other: &Contract) -> bool {
+        let place = |name: &str| {
+            let mut other = other.parameters.iter();
+            other.position(|parameter| &*parameter.name == name)
+        };
+        self.parameters
+            .iter()
+            .enumerate()
+            .filter(|(_, parameter)| !parameter.name.is_empty())
+            .any(|(at, parameter)| place(&parameter.name).is_some_and(|now| now != at))
+    }
+}
+
+/// What two compilations tell of the functions and environments of a program.
+#[derive(Debug)]
+pub struct Contracts<'l> {
+    old: &'l Layouts,
+    new: &'l Layouts,
+    old_names: HashMap<&'l str, String>,
+    new_names: HashMap<&'l str, String>,
+    /// Environments that are others, whatever they hold, by their lasting names.
+    others: HashSet<String>,
+}
+
+impl<'l> Contracts<'l> {
+    /// Prepares a comparison.
+    pub fn new(old: &'l Layouts, new: &'l Layouts) -> Contracts<'l> {
+        Contracts {
+            old,
+            new,
+            old_names: lasting_names(old),
+            new_names: lasting_names(new),
+            others: HashSet::new(),
+        }
+    }
+
+    /// Says of environments that they are others, although they may hold the same.
+    pub fn set_others(&mut self, others: HashSet<String>) {
+        self.others = others;
+    }
+
+    /// Whether a function of the new compilation may take the place of one of the old: callers and values of the one
+    /// are those of the other. `None` if one of them is not known.
+    pub fn same(&self, old: &str, new: &str) -> Option<bool> {
+        let (old, new) = (self.old.contracts.get(old)?, self.new.contracts.get(new)?);
+        Some(
+            old.same_types(new)
+                && !old.permutes(new)
+                && self.same_environments(old, new)
+                && self.others_among(old, true).next().is_none()
+                && self.others_among(new, false).next().is_none(),
+        )
+    }
+
+    /// The environments of a contract that are others, by their lasting names.
+    pub fn others_among<'n>(
+        &'n self,
+        contract: &'n Contract,
+        of_old: bool,
+    ) -> impl Iterator<Item = std::borrow::Cow<'n, str>> {
+        let names = contract.environments.iter();
+        names
+            .map(move |name| self.lasting_name(name, of_old))
+            .filter(|name| self.others.contains(&**name))
+    }
+
+    /// Whether values of an environment may be those of the new compilation: it knows the environment, which holds
+    /// what it held.
+    pub fn is_unchanged(&self, environment: &str) -> bool {
+        let lasting = self.lasting_name(environment, true);
+        if self.others.contains(&*lasting) {
+            return false;
+        }
+        let Some(before) = self.old.environment_types.get(environment) else {
+            return false;
+        };
+        let mut now = self.new.environment_types.iter();
+        now.any(|(name, now)| {
+            now.digest == before.digest && self.lasting_name(name, false) == lasting
+        })
+    }
+
+    /// The name of an environment that it keeps when `impl` blocks are renumbered.
+    pub fn lasting_name<'n>(&'n self, name: &'n str, of_old: bool) -> std::borrow::Cow<'n, str> {
+        let names = if of_old {
+            &self.old_names
+        } else {
+            &self.new_names
+        };
+        match names.get(name) {
+            Some(name) => name.as_str().into(),
+            None => super::graph::without_numbers(name),
+        }
+    }
+
+    fn same_environments(&self, old: &Contract, new: &Contract) -> bool {
+        match (&old.own, &new.own) {
+            // One of the objects does not tell of the type, but another one may.
+            (Some(old_name), Some(new_name)) if (old.digest == 0) != (new.digest == 0) => {
+                let digest = |layouts: &Layouts, name: &Arc<str>| {
+                    let known = layouts.environment_types.get(&**name);
+                    known.map(|known| known.digest)
+                };
+                let before = digest(self.old, old_name);
+                let after = digest(self.new, new_name);
+                after.is_none() || after == before
+            }
+            _ => old.digest == new.digest,
+        }
+    }
+}
+
+/// Where a closure or future is in the source, in terms that last when `impl` blocks are renumbered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ClosurePlace {
+    /// The function around it, with its generic arguments, and the closures around it in there.
+    pub owner: String,
+    /// Its number in that.
+    pub number: u32,
+}
+
+impl ClosurePlace {
+    /// The place of the closure whose own function has this symbol and contract; `None` if it is no closure.
+    pub fn of(symbol: &str, contract: &Contract) -> Option<ClosurePlace> {
+        let own = &**contract.own.as_ref()?;
+        let path = names::path(symbol)?;
+        // Names of version 0 have the number, others do not.
+        let path = path.rfind("::{closure").map_or(&*path, |at| &path[..at]);
+        let arguments = own.rfind("_env#").map_or("", |at| {
+            let rest = &own[at..];
+            rest.find('<').map_or("", |at| &rest[at..])
+        });
+        let mut numbers = numbers(&own[..own.len() - arguments.len()]);
+        let number = numbers.pop()?;
+        let numbers: Vec<String> = numbers.iter().map(u32::to_string).collect();
+        let arguments = super::graph::without_numbers(arguments);
+        Some(ClosurePlace {
+            owner: format!("{path}{arguments}#{}", numbers.join(".")),
+            number,
+        })
+    }
+
+    /// The name of its environment that lasts.
+    pub fn name(&self) -> String {
+        format!("{}#{}", self.owner, self.number)
+    }
+}
+
+/// Environments by the name that debug information calls them by, with the one that lasts.
+fn lasting_names(layouts: &Layouts) -> HashMap<&str, String> {
+    let contracts = layouts.contracts.iter();
+    let named = contracts.filter_map(|(symbol, contract)| {
+        let place = ClosurePlace::of(symbol, contract)?;
+        Some((&**contract.own.as_ref()?, place.name()))
+    });
+    named.collect()
+}
+
+/// The numbers of closures in a path: 1 and 0 of `app::{impl#3}::f::{closure#1}::{closure_env#0}`.
+fn numbers(path: &str) -> Vec<u32> {
+    let parts = path.split("::").filter_map(|part| {
+        let part = part.strip_prefix('{')?.strip_suffix('}')?;
+        let (kind, number) = part.split_once('#')?;
+        (kind != "impl").then(|| number.parse().ok())?
+    });
+    parts.collect()
+}
+
+/// The symbols of functions that old and new objects know, and that cannot take each other's place.
+///
+/// A function whose contract stayed as it was is none of them, whatever its body does.
+pub fn changed_contracts(old: &Layouts, new: &Layouts) -> HashSet<Arc<str>> {
+    let contracts = Contracts::new(old, new);
+    let symbols = new.contracts.keys();
+    symbols
+        .filter(|symbol| contracts.same(symbol, symbol) == Some(false))
+        .map(Arc::clone)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contract(names: &[&str]) -> Contract {
+        Contract {
+            instance: "f".into(),
+            parameters: names
+                .iter()
+                .map(|name| Parameter {
+                    name: (*name).into(),
+                    type_name: "u32".into(),
+                })
+                .collect(),
+            result: None,
+            own: None,
+            environments: Box::default(),
+            digest: 0,
+        }
+    }
+
+    #[test]
+    fn places_of_closures_last() {
+        for (symbol, own, expected) in [
+            (
+                "_ZN3app1f28_$u7b$$u7b$closure$u7d$$u7d$17h6c1ae81807e44783E",
+                "app::f::{closure_env#4}",
+                "_ZN3app1f28_$u7b$$u7b$closure$u7d$$u7d$##4",
+            ),
+            (
+                "_ZN3app1Q1f28_$u7b$$u7b$closure$u7d$$u7d$17h6c1ae81807e44783E",
+                "app::{impl#3}::f::{closure#1}::{closure_env#0}<u8, x::{closure_env#7}>",
+                "_ZN3app1Q1f28_$u7b$$u7b$closure$u7d$$u7d$<u8, x::{closure_env#7}>#1#0",
+            ),
+            (
+                "_RNCNvCs1_3app1fs_0B3_",
+                "app::f::{async_fn_env#1}",
+                "app::f##1",
+            ),
+        ] {
+            let contract = Contract {
+                own: Some(own.into()),
+                ..contract(&[])
+            };
+            let place = ClosurePlace::of(symbol, &contract).unwrap();
+            assert_eq!(place.name(), expected);
+        }
+    }
+
+    #[test]
+    fn parameters_that_change_places() {
+        let old = contract(&["len", "at"]);
+        assert!(old.permutes(&contract(&["at", "len"])));
+        assert!(old.permutes(&contract(&["at", "other"])));
+        assert!(!old.permutes(&contract(&["length", "at"])));
+        assert!(!old.permutes(&contract(&["len", "at"])));
+        assert!(!contract(&["", ""]).permutes(&contract(&["", ""])));
+    }
+}
