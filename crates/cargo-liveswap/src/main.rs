@@ -13,6 +13,7 @@ mod build;
 mod cargo_args;
 mod cli;
 mod codes;
+mod declared;
 mod doctor;
 mod engine;
 mod files;

@@ -54,6 +54,22 @@ pub struct CrateObjects {
     pub objects: Vec<ObjectFile>,
     /// The names of all of its objects now.
     pub all: Vec<String>,
+    /// The source files that it was compiled from, with their texts where those are known.
+    pub sources: Vec<SourceText>,
+}
+
+/// A source file, and its text if that is known.
+pub type SourceText = (PathBuf, Option<Arc<str>>);
+
+/// What a live crate was compiled from.
+#[derive(Clone, Debug)]
+pub struct LinkedSources {
+    /// As in [`CrateObjects::unit`].
+    pub unit: String,
+    /// The crate's name.
+    pub name: String,
+    /// Its source files.
+    pub sources: Vec<SourceText>,
 }
 
 /// What was linked: read back from the manifest that the link stage writes.
@@ -68,6 +84,8 @@ pub struct Linked {
     pub archives: Vec<PathBuf>,
     /// Symbols that nothing defines, used by code that cannot be reached; stubs take their place.
     pub missing: Vec<String>,
+    /// What the live crates were compiled from.
+    pub sources: Vec<LinkedSources>,
     /// Why the program cannot be changed while it runs, if so. Then there are no crates.
     pub obstacle: Option<String>,
 }

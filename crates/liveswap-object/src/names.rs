@@ -97,6 +97,27 @@ pub fn for_people(name: &str) -> String {
     format!("{:#}", rustc_demangle::demangle(name))
 }
 
+/// The last part of a path as people see it, without generic arguments: `eat` of `app::eat::<S>`.
+pub fn last_part(path: &str) -> &str {
+    let mut end = path.len();
+    if path.ends_with('>') {
+        let mut depth = 0_usize;
+        for (at, byte) in path.bytes().enumerate().rev() {
+            match byte {
+                b'>' if at == 0 || path.as_bytes()[at - 1] != b'-' => depth += 1,
+                b'<' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            if depth == 0 {
+                end = at;
+                break;
+            }
+        }
+    }
+    let path = path[..end].trim_end_matches(':');
+    path.rsplit("::").next().unwrap_or(path)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,6 +142,18 @@ mod tests {
             "_RNvMs_Cs1_5logicNtB4_3App2go",
         ] {
             assert_eq!(path(name).as_deref(), Some("<logic::App>::go"), "{name}");
+        }
+    }
+
+    #[test]
+    fn last_parts_are_names_of_functions() {
+        for (path, last) in [
+            ("app::f", "f"),
+            ("<app::Q<u8> as app::T>::go", "go"),
+            ("app::eat::<fn(u8) -> app::S>", "eat"),
+            ("f", "f"),
+        ] {
+            assert_eq!(last_part(path), last);
         }
     }
 

@@ -37,7 +37,7 @@ use unit::Unit;
 use versions::{Reader, canonical};
 
 use crate::files;
-use crate::model::{BuildError, Change, Launch, Linked, LinkedCrate, RunOptions};
+use crate::model::{BuildError, Change, Launch, Linked, LinkedSources, LinkedCrate, RunOptions};
 use crate::stage::layout::Stage;
 use crate::stage::manifest::{Inputs, Manifest};
 use crate::stage::record::{Kind, Record};
@@ -142,6 +142,15 @@ impl Build {
         self.exe = ready.exe;
         self.inputs = manifest.inputs.clone();
         let mut linked = linked(manifest);
+        linked.sources = self
+            .units
+            .iter()
+            .map(|unit| LinkedSources {
+                unit: unit.record.unit.clone(),
+                name: unit.record.crate_name.clone(),
+                sources: unit.source_texts(),
+            })
+            .collect();
         // Crates that are declared, but not used, are not linked. An edit may use them.
         for archive in self.graph.foreign_archives() {
             if !linked.archives.contains(&archive) {
@@ -313,6 +322,7 @@ fn linked(manifest: Manifest) -> Linked {
         texts.into_iter().map(|text| text.0.into()).collect()
     };
     Linked {
+        sources: Vec::new(),
         exe: manifest.exe.0.into(),
         crates: manifest
             .crates

@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::dep_info;
 use super::versions::{Reader, Version, canonical};
-use crate::model::{CrateObjects, ObjectFile};
+use crate::model::{CrateObjects, ObjectFile, SourceText};
 use crate::stage::archive;
 use crate::stage::record::Record;
 
@@ -224,7 +224,18 @@ impl Unit {
                 .map(|(cgu, bytes)| ObjectFile { cgu, bytes })
                 .collect(),
             all: self.handed_out.keys().cloned().collect(),
+            sources: self.source_texts(),
         })
+    }
+
+    /// Its source files, with their texts where those are known.
+    pub fn source_texts(&self) -> Vec<SourceText> {
+        let sources = self.sources.iter();
+        let texts = sources.map(|(path, version)| {
+            let text = version.as_ref().and_then(|version| version.text.clone());
+            (path.clone(), text)
+        });
+        texts.collect()
     }
 }
 

@@ -7,43 +7,124 @@ use liveswap_object::names;
 use liveswap_object::patch::{NewUnit, Planned};
 
 use super::Refused;
+use crate::declared::{self, Difference, Unit};
+use crate::model::CrateObjects;
 
-/// What new objects tell, and where that differs from what living data may have.
+/// What new objects and their sources tell, and where that differs from what living data may have.
 pub struct Compared {
     /// Of the new objects.
     pub layouts: Layouts,
+    /// Where declarations differ.
+    pub declared: Difference,
+    /// What the crates of the new objects declare, by unit.
+    pub units: HashMap<String, Unit>,
     /// Types and traits.
     types: Vec<Change>,
     /// Statics of which neither the name nor the size tells that the type is another one.
     statics: Vec<(String, Change)>,
     /// Functions that other languages know, with another signature.
     signatures: Vec<(String, Change)>,
+    /// What only sources tell.
+    by_source: Option<Refused>,
+}
+
+/// What is live.
+pub struct Live<'a> {
+    /// What objects tell.
+    pub layouts: &'a Layouts,
+    /// What sources tell.
+    pub declared: &'a declared::Live,
+    /// Names of crates that have names of the standard library's.
+    pub named_as_std: &'a [String],
 }
 
 /// Reads all new objects and compares them.
 ///
 /// # Errors
 /// If one is not understood.
-pub fn compare(live: &Layouts, units: &[NewUnit]) -> Result<Compared, Refused> {
+pub fn compare(live: &Live<'_>, units: &[NewUnit], crates: &[CrateObjects]) -> Result<Compared, Refused> {
     let mut new = Layouts::default();
     for object in units.iter().flat_map(|unit| &unit.changed) {
-        let layouts = layouts::read(&object.bytes).map_err(|error| Refused {
-            code: "LS0006",
-            message: error.to_string(),
-        })?;
+        let layouts =
+            layouts::read(&object.bytes, live.named_as_std).map_err(|error| Refused {
+                code: "LS0006",
+                message: error.to_string(),
+            })?;
         new.merge(&layouts);
     }
-    let mut signatures = layouts::compare_signatures(live, &new);
+    let units: HashMap<String, Unit> = crates
+        .iter()
+        .map(|krate| {
+            let known = live.declared.unit(&krate.unit);
+            let unit = Unit::read(&krate.name, &krate.sources, known);
+            (krate.unit.clone(), unit)
+        })
+        .collect();
+    let declared = live.declared.compare(&units);
+    let mut signatures = layouts::compare_signatures(live.layouts, &new);
     signatures.retain(|(symbol, _)| !names::is_mangled(symbol));
     Ok(Compared {
-        types: layouts::compare(live, &new),
-        statics: layouts::compare_statics(live, &named_without_types(&new)),
+        types: layouts::compare(live.layouts, &new),
+        statics: layouts::compare_statics(live.layouts, &named_without_types(&new)),
         signatures,
+        by_source: by_source(live.layouts, &new, &declared),
         layouts: new,
+        declared,
+        units,
     })
 }
 
+/// Refuses what debug information does not tell apart, or does not tell.
+fn by_source(old: &Layouts, new: &Layouts, declared: &Difference) -> Option<Refused> {
+    let refused = |code, message| Some(Refused { code, message });
+    if let Some((krate, name)) = declared.in_namesakes.first() {
+        return refused(
+            "LS0001",
+            format!("type `{name}` of a crate `{krate}` changed; there are several crates and types of these names, and debug information does not tell them apart"),
+        );
+    }
+    if let Some(name) = declared.representations.first() {
+        return refused(
+            "LS0001",
+            format!("`{name}` changed: it has another `#[repr]`, so it may be passed in another way"),
+        );
+    }
+    let mut types = declared.types.iter();
+    if let Some(name) = types.find(|name| old.is_ambiguous(name) || new.is_ambiguous(name)) {
+        return refused(
+            "LS0001",
+            format!("a type `{name}` changed; there are several of this name in one scope, and debug information does not tell them apart"),
+        );
+    }
+    let mut traits = declared.traits.iter();
+    if let Some(name) = traits.find(|name| old.lost_tables(new, name)) {
+        return refused(
+            "LS0002",
+            format!("trait `{name}` changed, and nothing makes trait objects of it any more: those that live cannot be compared"),
+        );
+    }
+    if declared.conventions_of_any() {
+        return refused(
+            "LS0012",
+            "functions whose names a macro makes are called in another way (`#[track_caller]` or `extern`)".to_owned(),
+        );
+    }
+    let functions = new.contracts.keys().filter(|symbol| !names::is_mangled(symbol));
+    for symbol in functions.filter(|symbol| old.contracts.contains_key(*symbol)) {
+        let (before, after) = declared.convention(symbol);
+        if before != after {
+            return refused("LS0012", format!("`{symbol}` is called in another way than before"));
+        }
+    }
+    None
+}
+
 impl Compared {
+    /// How a function is called, as far as debug information does not say it: before and now.
+    pub fn convention(&self, symbol: &str) -> (u64, u64) {
+        self.declared.convention(names::last_part(&names::for_people(symbol)))
+    }
+
     /// Refuses what living data does not survive.
     pub fn check(&self, planned: Option<&Planned>) -> Result<(), Refused> {
         let is_other =
@@ -54,7 +135,7 @@ impl Compared {
         let changes: Vec<&Change> = self.types.iter().chain(others).collect();
         let causes: Vec<&Change> = changes.iter().copied().filter(|one| one.cause).collect();
         let Some(first) = causes.first().or(changes.first()) else {
-            return Ok(());
+            return self.by_source.clone().map_or(Ok(()), Err);
         };
         let code = match first.kind {
             ChangeKind::Trait => "LS0002",

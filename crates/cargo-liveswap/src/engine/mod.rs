@@ -22,7 +22,8 @@ use liveswap_object::program::executable::Executable;
 use liveswap_protocol::message::Hello;
 use liveswap_protocol::patch::{Place, SLICE_SIZE};
 
-use crate::model::{Compiled, Linked};
+use crate::declared;
+use crate::model::{Compiled, Linked, LinkedSources};
 use crate::session::parts::{ModuleReport, OldBody, Outcome, Planned, Planner};
 use archives::ArchiveSet;
 use left::LeftBehind;
@@ -33,6 +34,10 @@ use objects::{NewObjects, Objects};
 pub struct Engine {
     program: Program,
     layouts: Layouts,
+    /// What the sources declare.
+    declared: declared::Live,
+    /// Names of live crates that have names of the standard library's.
+    named_as_std: Vec<String>,
     archives: ArchiveSet,
     objects: Objects,
     /// What goes on in code from before.
@@ -46,6 +51,7 @@ pub struct Engine {
 pub struct Plan {
     planned: patch::Planned,
     layouts: Layouts,
+    declared: HashMap<String, declared::Unit>,
     objects: NewObjects,
     left: LeftBehind,
 }
@@ -66,6 +72,13 @@ impl Engine {
         let mut engine = Engine {
             program: Program::new(executable),
             layouts: Layouts::default(),
+            declared: declared::Live::default(),
+            named_as_std: linked
+                .sources
+                .iter()
+                .map(|krate| krate.name.clone())
+                .filter(|name| matches!(&**name, "core" | "alloc" | "std"))
+                .collect(),
             archives: ArchiveSet::new(linked.archives.clone()),
             objects: Objects::default(),
             left: LeftBehind::default(),
@@ -83,11 +96,17 @@ impl Engine {
                     .add_object(&krate.unit, cgu, optimised, &bytes)
                     .map_err(|error| problem(&error))?;
                 let layouts =
-                    liveswap_object::layouts::read(&bytes).map_err(|error| problem(&error))?;
+                    liveswap_object::layouts::read(&bytes, &engine.named_as_std)
+                        .map_err(|error| problem(&error))?;
                 engine.objects.add_file(&krate.name, cgu, path, &bytes);
                 engine.layouts.merge(&layouts);
             }
         }
+        let read = |krate: &LinkedSources| {
+            let unit = declared::Unit::read(&krate.name, &krate.sources, None);
+            (krate.unit.clone(), unit)
+        };
+        engine.declared.enter(linked.sources.iter().map(read));
         Ok(engine)
     }
 
@@ -121,8 +140,15 @@ impl Engine {
         };
         // Both read all new objects, and neither needs the other.
         let (layouts, mut planned) = std::thread::scope(|scope| {
-            let layouts = scope.spawn(|| layouts::compare(&self.layouts, &units));
-            let planned = self.make(&units, &Identities::default(), &room);
+            let live = layouts::Live {
+                layouts: &self.layouts,
+                declared: &self.declared,
+                named_as_std: &self.named_as_std,
+            };
+            let crates = &compiled.crates;
+            let units = &units;
+            let layouts = scope.spawn(move || layouts::compare(&live, units, crates));
+            let planned = self.make(units, &Identities::default(), &room);
             (layouts.join(), planned)
         });
         let compared = layouts.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
@@ -144,7 +170,7 @@ impl Engine {
             &compared.layouts,
             &planned,
             &statics,
-            &|_| (0, 0),
+            &|symbol| compared.convention(symbol),
         );
         if !settled.identities.is_empty() {
             tracing::debug!(
@@ -175,6 +201,7 @@ impl Engine {
             self.commit(Plan {
                 planned,
                 layouts,
+                declared: compared.units,
                 objects: objects::of_units(&units),
                 left,
             });
@@ -221,6 +248,7 @@ impl Engine {
             plan: Plan {
                 planned,
                 layouts,
+                declared: compared.units,
                 objects: objects::of_units(&units),
                 left,
             },
@@ -315,6 +343,7 @@ impl Supply for Engine {
     }
 }
 
+#[derive(Clone, Debug)]
 struct Refused {
     code: &'static str,
     message: String,
@@ -353,7 +382,8 @@ impl Planner for Engine {
 
     fn commit(&mut self, plan: Plan) {
         self.program.commit(plan.planned);
-        self.layouts.merge(&plan.layouts);
+        self.layouts.update(&plan.layouts);
+        self.declared.enter(plan.declared);
         self.objects.commit(plan.objects);
         self.left = plan.left;
     }

@@ -36,7 +36,7 @@ mod compare;
 mod included;
 mod items;
 mod known;
-mod source;
+pub(crate) mod source;
 #[cfg(test)]
 mod tests;
 

@@ -10,7 +10,7 @@ use super::{Cause, Why};
 
 /// What a token is. Comments and white space are no tokens, but doc comments are: macros see them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// A name or a keyword.
     Ident,
     /// `r#name`: never a keyword.
@@ -27,7 +27,7 @@ pub(super) enum Kind {
 }
 
 #[derive(Clone, Copy)]
-pub(super) struct Token {
+pub(crate) struct Token {
     pub kind: Kind,
     /// Nothing lies between this token and the one before it.
     joint: bool,
@@ -41,7 +41,7 @@ pub(super) struct Token {
 
 /// How exactly two runs of tokens are compared.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(crate) enum Mode {
     /// As a macro sees them: white space and doc comments count.
     AsMacro,
     /// As the compiler sees them.
@@ -49,7 +49,7 @@ pub(super) enum Mode {
 }
 
 /// The tokens of one file.
-pub(super) struct Source<'a> {
+pub(crate) struct Source<'a> {
     text: &'a str,
     tokens: Vec<Token>,
     /// Shebang and front matter.

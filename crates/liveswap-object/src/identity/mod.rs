@@ -73,17 +73,19 @@ pub fn settle(
         if renamed.contains_key(symbol) || !names::is_mangled(symbol) {
             continue;
         }
-        let (Some(before), Some(after)) = (old.contracts.get(symbol), new.contracts.get(symbol))
-        else {
+        let Some(after) = new.contracts.get(symbol) else {
             continue;
         };
+        if !old.contracts.contains_key(symbol) {
+            continue;
+        }
         let (convention_before, convention) = conventions(symbol);
         if contracts.same(symbol, symbol) == Some(true) && convention_before == convention {
             continue;
         }
         let displaced: Vec<_> = contracts.others_among(after, false).collect();
         let version = Version {
-            contract: after.fingerprint(),
+            contract: new.fingerprint(symbol, old).unwrap_or_default(),
             convention,
         };
         let takes = match ClosurePlace::of(symbol, after) {
@@ -101,7 +103,7 @@ pub fn settle(
             None => None,
         };
         let leaves = Version {
-            contract: before.fingerprint(),
+            contract: old.fingerprint(symbol, old).unwrap_or_default(),
             convention: convention_before,
         };
         others.insert(Arc::clone(symbol), Other { leaves, takes });

@@ -23,7 +23,8 @@ pub fn compare(old: &Layouts, new: &Layouts) -> Vec<Change> {
     for (name, news) in new.types() {
         let olds = old.layouts(name);
         let [known, ..] = olds else { continue };
-        let added: Vec<_> = news.iter().filter(|new| !contains(olds, new)).collect();
+        let fits = |new: &Arc<Layout>| olds.iter().any(|old| survives(old, new));
+        let added: Vec<_> = news.iter().filter(|new| !fits(new)).collect();
         // Several types may share a name in anonymous scopes: one layout in common is all that can be asked.
         if is_anonymous(name) && added.len() < news.len() {
             continue;
@@ -90,8 +91,48 @@ fn by_name(mut changes: Vec<(String, Change)>) -> Vec<(String, Change)> {
     changes
 }
 
-fn contains(layouts: &[Arc<Layout>], layout: &Arc<Layout>) -> bool {
-    layouts.contains(layout)
+/// Whether values of the one layout are values of the other: everything is where it was. Names may be new ones; one that
+/// another field or variant had is read by code that means that one.
+pub(super) fn survives(old: &Layout, new: &Layout) -> bool {
+    if old == new {
+        return true;
+    }
+    let place = |member: &Member| (member.offset, member.size, member.type_name.clone());
+    old.kind == new.kind
+        && old.size == new.size
+        && old.align == new.align
+        && old.discriminant.as_ref().map(place) == new.discriminant.as_ref().map(place)
+        && members_survive(&old.members, &new.members)
+        && old.variants.len() == new.variants.len()
+        && old.variants.iter().zip(&new.variants).all(|(old, new)| {
+            old.discriminant == new.discriminant && members_survive(&old.members, &new.members)
+        })
+        && !moved(&old.variants, &new.variants, |variant| &variant.name)
+}
+
+fn members_survive(old: &[Member], new: &[Member]) -> bool {
+    // What has no size is nowhere.
+    let sized = |members: &[Member]| -> Vec<Member> {
+        let sized = members.iter().filter(|member| member.size != 0);
+        sized.cloned().collect()
+    };
+    let (old, new) = (sized(old), sized(new));
+    let same = |(old, new): (&Member, &Member)| {
+        (old.offset, old.size, &old.type_name) == (new.offset, new.size, &new.type_name)
+    };
+    old.len() == new.len()
+        && old.iter().zip(&new).all(same)
+        && !moved(&old, &new, |member| &member.name)
+}
+
+/// Whether one has the name that another one had. Numbers of tuples say no more than the place.
+fn moved<T>(old: &[T], new: &[T], name: impl Fn(&T) -> &Arc<str>) -> bool {
+    old.iter().enumerate().any(|(at, one)| {
+        let name_was = name(one);
+        let mut new = new.iter();
+        new.position(|other| name(other) == name_was)
+            .is_some_and(|now| now != at)
+    })
 }
 
 fn is_anonymous(name: &str) -> bool {

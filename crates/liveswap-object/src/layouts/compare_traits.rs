@@ -81,10 +81,8 @@ fn difference(name: &str, old: &VTable, new: &VTable) -> Option<(Option<String>,
         let (old, new) = (old.methods.len(), new.methods.len());
         return Some((None, old.to_string(), new.to_string()));
     }
-    let implementer = name
-        .strip_prefix('<')
-        .and_then(|rest| rest.split_once(" as "));
-    let implementer = implementer.map_or("", |(implementer, _)| implementer);
+    let implementer = name.strip_prefix('<').and_then(|rest| rest.rsplit_once(" as "));
+    let implementer = implementer.map_or("", |(implementer, _)| without_arguments(implementer));
     (0..old.methods.len()).find_map(|slot| {
         if without_hash(&old.methods[slot]) == without_hash(&new.methods[slot]) {
             return None;
@@ -93,6 +91,10 @@ fn difference(name: &str, old: &VTable, new: &VTable) -> Option<(Option<String>,
         let new = method(new, slot, implementer)?;
         (old != new).then_some((Some(slot.to_string()), old, new))
     })
+}
+
+fn without_arguments(path: &str) -> &str {
+    path.split('<').next().unwrap_or_default()
 }
 
 /// The first method that is called otherwise than before: its name, how it was, how it is. A trait object from
@@ -147,16 +149,16 @@ fn method(table: &VTable, slot: usize, implementer: &str) -> Option<String> {
         return None;
     }
     let path = readable(symbol);
-    if let Some((other, _)) = path
-        .strip_prefix('<')
-        .and_then(|rest| rest.split_once(" as "))
-    {
-        let generic = other.len() <= 2;
-        if other != implementer && !generic {
+    let (scope, last) = (path.strip_prefix('<'), last_part(&path)?);
+    if let Some((other, _)) = scope.and_then(|rest| rest.split_once(" as ")) {
+        let other = without_arguments(other);
+        // A parameter of the `impl` stands for any type, and has no path.
+        let is_parameter = !other.is_empty() && !other.contains("::");
+        if other != implementer && !is_parameter {
             return None;
         }
     }
-    last_part(&path).map(str::to_owned)
+    Some(last.to_owned())
 }
 
 /// `area` of `<a::Square as a::Shape>::area`.

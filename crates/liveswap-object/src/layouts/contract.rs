@@ -187,19 +187,18 @@ impl<'l> Contracts<'l> {
     }
 
     fn same_environments(&self, old: &Contract, new: &Contract) -> bool {
-        match (&old.own, &new.own) {
-            // One of the objects does not tell of the type, but another one may.
-            (Some(old_name), Some(new_name)) if (old.digest == 0) != (new.digest == 0) => {
-                let digest = |layouts: &Layouts, name: &Arc<str>| {
-                    let known = layouts.environment_types.get(&**name);
-                    known.map(|known| known.digest)
-                };
-                let before = digest(self.old, old_name);
-                let after = digest(self.new, new_name);
-                after.is_none() || after == before
-            }
-            _ => old.digest == new.digest,
-        }
+        let (Some(old_name), Some(new_name)) = (&old.own, &new.own) else {
+            return old.digest == new.digest;
+        };
+        // The object that has the function does not always tell of the type; another one does.
+        let digest = |layouts: &Layouts, name: &Arc<str>| {
+            let known = layouts.environment_types.get(&**name);
+            known.map(|known| known.digest)
+        };
+        let after = digest(self.new, new_name);
+        let is_told = old.digest != 0 && new.digest != 0;
+        (!is_told || old.digest == new.digest)
+            && (after.is_none() || after == digest(self.old, old_name))
     }
 }
 
@@ -219,7 +218,7 @@ impl ClosurePlace {
         let path = names::path(symbol)?;
         // Names of version 0 have the number, others do not.
         let path = path.rfind("::{closure").map_or(&*path, |at| &path[..at]);
-        let arguments = own.rfind("_env#").map_or("", |at| {
+        let arguments = own.find("_env#").map_or("", |at| {
             let rest = &own[at..];
             rest.find('<').map_or("", |at| &rest[at..])
         });

@@ -139,6 +139,38 @@ impl Layouts {
         self.types.iter().map(|(name, known)| (name, known.all()))
     }
 
+    /// Whether several types share the name of one that is called `last` in some scope.
+    pub fn is_ambiguous(&self, last: &str) -> bool {
+        let mut types = self.types.iter();
+        types.any(|(name, known)| {
+            let path = name.split('<').next().unwrap_or_default();
+            let is_it = path.rsplit("::").next() == Some(last);
+            is_it && (matches!(known, Known::Several(_)) || path.contains('{') || path.contains("::_::"))
+        })
+    }
+
+    /// Whether there are trait objects of a trait of this name, and of none of them both generations have the table.
+    pub fn lost_tables(&self, newer: &Layouts, last: &str) -> bool {
+        let of_trait = |name: &str| {
+            let path = name.rsplit_once(" as ").map_or(name, |(_, path)| path);
+            let path = path.trim_end_matches('>').split('<').next();
+            path.and_then(|path| path.rsplit("::").next()) == Some(last)
+        };
+        let mut tables = self.vtables.keys().filter(|name| of_trait(name)).peekable();
+        tables.peek().is_some() && tables.all(|name| !newer.vtables.contains_key(name))
+    }
+
+    /// A digest of the contract of a function, to recognise one of earlier generations; of a closure's own function with
+    /// what the closure holds. What this does not tell of that, `earlier` does.
+    pub fn fingerprint(&self, symbol: &str, earlier: &Layouts) -> Option<u64> {
+        let contract = self.contracts.get(symbol)?;
+        let held = contract.own.as_ref().and_then(|own| {
+            let now = self.environment_types.get(&**own);
+            now.or_else(|| earlier.environment_types.get(&**own))
+        });
+        Some(contract.fingerprint() ^ held.map_or(0, |held| held.digest.rotate_left(1)))
+    }
+
     /// Whether values of an environment may outlive the call that made them.
     pub fn escapes(&self, environment: &str) -> bool {
         let known = self.environment_types.get(environment);
@@ -165,6 +197,21 @@ impl Layouts {
         }
     }
 
+    /// Adds what a newer generation tells: names of fields are those of now.
+    pub fn update(&mut self, newer: &Layouts) {
+        for (name, layouts) in newer.types() {
+            for layout in layouts {
+                match self.types.get_mut(&**name) {
+                    Some(Known::One(known)) if compare::survives(known, layout) => {
+                        *known = layout.clone();
+                    }
+                    _ => self.add(name, layout.clone()),
+                }
+            }
+        }
+        self.merge_rest(newer);
+    }
+
     /// Adds what another object tells. Layouts add up; of functions, tables and statics the newer one counts.
     pub fn merge(&mut self, newer: &Layouts) {
         for (name, layouts) in newer.types() {
@@ -172,6 +219,10 @@ impl Layouts {
                 self.add(name, layout.clone());
             }
         }
+        self.merge_rest(newer);
+    }
+
+    fn merge_rest(&mut self, newer: &Layouts) {
         for (name, newer) in &newer.environment_types {
             let known = self.environment_types.entry(name.clone());
             let known = known.or_insert(*newer);

@@ -5,24 +5,33 @@ use std::sync::Arc;
 use super::dwarf::tag;
 use super::environments::{Environments, Function};
 use super::graph::{AddressAt, Graph, NONE, Names, RawMember, RawType, without_numbers};
-use super::sections::Sections;
+use super::sections::{Sections, malformed};
 use super::vtables::Functions;
 use super::walk::walk;
 use super::contract::signature;
 use super::{Contract, Kind, Layout, Layouts, Member, Parameter, Variant, is_environment};
 use crate::Error;
 use crate::elf::Elf;
+use crate::functions;
 
-/// Reads what an object's debug information tells. Without debug information that is nothing.
+/// Reads what an object's debug information tells.
+///
+/// `crates` are those whose types may change although they have the names of crates of the standard library.
 ///
 /// # Errors
-/// For damaged objects and debug information.
-pub fn read(object: &[u8]) -> Result<Layouts, Error> {
+/// For damaged objects and debug information, and for an object with code and without debug information: nothing is
+/// known of its types.
+pub fn read(object: &[u8], crates: &[String]) -> Result<Layouts, Error> {
     let object = Elf::parse(object)?;
-    match Sections::of_object(&object)? {
-        Some(sections) => layouts(&object, &sections),
-        None => Ok(Layouts::default()),
+    let layouts = match Sections::of_object(&object)? {
+        Some(sections) => layouts(&object, &sections, crates)?,
+        None => Layouts::default(),
+    };
+    // Split off, of another compiler's form, or not there.
+    if layouts.contracts.is_empty() && functions::Functions::of(&object).iter().next().is_some() {
+        return Err(malformed("it tells of no function"));
     }
+    Ok(layouts)
 }
 
 /// Reads what the debug information tells that was split off from an object (`-C split-debuginfo`) into the
@@ -32,15 +41,19 @@ pub fn read(object: &[u8]) -> Result<Layouts, Error> {
 /// For damaged objects and debug information.
 pub fn read_split(object: &[u8], split: &[u8]) -> Result<Layouts, Error> {
     let object = Elf::parse(object)?;
-    layouts(&object, &Sections::of_split(split, &object)?)
+    layouts(&object, &Sections::of_split(split, &object)?, &[])
 }
 
-fn layouts(object: &Elf<'_>, sections: &Sections<'_>) -> Result<Layouts, Error> {
+fn layouts(
+    object: &Elf<'_>,
+    sections: &Sections<'_>,
+    crates: &[String],
+) -> Result<Layouts, Error> {
     let mut layouts = Layouts::default();
     let graph = walk(sections)?;
     let mut names = Names::new(&graph);
     let mut environments = Environments::new(&graph);
-    types(&graph, &mut names, &environments, &mut layouts);
+    types(&graph, &mut names, &environments, crates, &mut layouts);
     functions(&graph, &mut names, &mut environments, &mut layouts);
     layouts.environment_types = environments.into_types(&mut names);
     variables(object, sections, &graph, &mut names, &mut layouts);
@@ -52,8 +65,10 @@ fn types<'a>(
     graph: &Graph<'a>,
     names: &mut Names<'_, 'a>,
     environments: &Environments<'_, 'a>,
+    crates: &[String],
     layouts: &mut Layouts,
 ) {
+    let is_of_std = |name: &str| is_of_std(name, crates);
     for (number, raw) in graph.types.iter().enumerate() {
         if kind_of(raw).is_none() || raw.size.is_none() {
             continue;
@@ -326,7 +341,7 @@ fn variables<'a>(
 
 /// Whether all that a name mentions is of the standard library or built in: such a type is the same in every
 /// object that this compiler makes.
-fn is_of_std(name: &str) -> bool {
+fn is_of_std(name: &str, crates: &[String]) -> bool {
     let bytes = name.as_bytes();
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80;
     let mut at = 0;
@@ -339,7 +354,9 @@ fn is_of_std(name: &str) -> bool {
         let inside = start >= 2 && &bytes[start - 2..start] == b"::";
         // After a closing bracket, as in `<T as Trait>::Item` or `{impl#0}::x`, the path goes on.
         let head = !inside && start < end;
-        if head && !matches!(&name[start..end], "core" | "alloc" | "std") {
+        let head_name = &name[start..end];
+        let is_std = matches!(head_name, "core" | "alloc" | "std");
+        if head && (!is_std || crates.iter().any(|own| own == head_name)) {
             return false;
         }
         at = end + 2;

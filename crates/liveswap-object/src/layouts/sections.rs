@@ -29,7 +29,10 @@ pub(super) struct Sections<'a> {
 }
 
 impl<'a> Sections<'a> {
-    /// Those of an object; nothing if there are none, or if they are compressed.
+    /// Those of an object; nothing if there are none.
+    ///
+    /// # Errors
+    /// If they cannot be read, for instance because they are compressed.
     pub(super) fn of_object(object: &Elf<'a>) -> Result<Option<Sections<'a>>, Error> {
         let named = |name: &str| {
             let mut sections = object.sections.iter();
@@ -40,7 +43,7 @@ impl<'a> Sections<'a> {
             return Ok(None);
         };
         if object.sections[info].flags.contains(elf::SHF_COMPRESSED) {
-            return Ok(None);
+            return Err(malformed("it is compressed"));
         }
         Ok(Some(Sections {
             info: relocated(object, info)?,

@@ -55,7 +55,7 @@ fn compile(source: &str, flags: &[&str]) -> Vec<u8> {
 }
 
 fn layouts(source: &str, flags: &[&str]) -> Layouts {
-    read(&compile(source, flags)).unwrap()
+    read(&compile(source, flags), &[]).unwrap()
 }
 
 /// The changes between two sources, the same with all flags.
@@ -395,7 +395,7 @@ fn split_debug_information() {
             std::fs::read(name.unwrap()).unwrap()
         };
         let (object, split) = (file("cgu.0.rcgu.o"), file(".dwo"));
-        assert_eq!(read(&object).unwrap().type_count(), 0);
+        assert!(read(&object, &[]).is_err());
         let found = read_split(&object, &split).unwrap();
         assert_eq!(found.layouts("app::T").len(), 1);
         let table = &found.vtables["<app::T as app::Draw>"];
@@ -404,20 +404,44 @@ fn split_debug_information() {
     }
 }
 
+/// Nothing to compare is not the same as no difference.
 #[test]
-fn without_debug_information_there_is_nothing() {
-    let found = layouts(&with("pub struct T(u8);"), &["-Cdebuginfo=0"]);
-    assert_eq!(found.type_count(), 0);
-    assert!(found.contracts.is_empty());
+fn without_debug_information_types_are_not_taken_for_unchanged() {
+    let object = compile("pub fn f() {}", &["-Cdebuginfo=0"]);
+    assert!(read(&object, &[]).is_err());
+    let object = compile("pub struct T(u8);", &["-Cdebuginfo=0"]);
+    assert_eq!(read(&object, &[]).unwrap().type_count(), 0);
+}
+
+/// A crate of one's own may be called `core`.
+#[test]
+fn types_of_a_crate_with_a_name_of_the_standard_library() {
+    let source = "pub struct T(pub u8); pub fn f(t: &T) -> u8 { t.0 }";
+    let object = compile(source, &["-Copt-level=0"]);
+    assert_eq!(read(&object, &[]).unwrap().layouts("app::T").len(), 1);
+    let directory = tempfile::tempdir().unwrap();
+    let input = directory.path().join("lib.rs");
+    std::fs::write(&input, source).unwrap();
+    let run = Command::new("rustc")
+        .args(["--edition=2024", "--crate-name=core", "--crate-type=lib"])
+        .args(["--emit=obj", "-Cdebuginfo=2", "-o", "core.o"])
+        .arg(&input)
+        .current_dir(directory.path())
+        .status();
+    assert!(run.unwrap().success());
+    let object = std::fs::read(directory.path().join("core.o")).unwrap();
+    assert!(read(&object, &[]).unwrap().layouts("core::T").is_empty());
+    let own = ["core".to_owned()];
+    assert_eq!(read(&object, &own).unwrap().layouts("core::T").len(), 1);
 }
 
 #[test]
 fn damaged_objects_are_errors_not_panics() {
     let object = compile(BODIES, DEFAULT);
     for length in (0..object.len()).step_by(997) {
-        let _ = read(&object[..length]);
+        let _ = read(&object[..length], &[]);
     }
     for damaged in damaged::with_flipped_bits(&object, 400) {
-        let _ = read(&damaged);
+        let _ = read(&damaged, &[]);
     }
 }

@@ -317,6 +317,7 @@ fn refused_objects_belong_to_the_next_change() {
         unit: unit.into(),
         objects,
         all: all.iter().map(|it| (*it).to_owned()).collect(),
+        sources: Vec::new(),
     };
     let mut held = Vec::new();
     let first = vec![object("x", 1), object("y", 1), object("z", 1)];
