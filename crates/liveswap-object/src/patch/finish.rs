@@ -11,7 +11,7 @@ use crate::patch::collect::{Builder, SlotKind};
 use crate::patch::goals::PieceIndex;
 use crate::patch::statics::StaticChanges;
 use crate::patch::{Member, NewUnit, Next, OldBody, Planned, Room, layout};
-use crate::program::index::StaticDefinition;
+use crate::program::index::{LiveParts, StaticDefinition};
 use crate::program::{LiveFunction, LiveObject, LiveStatic, Slot, StaticPlace};
 
 impl Builder<'_, '_> {
@@ -104,14 +104,12 @@ impl Builder<'_, '_> {
 
     /// New elements of what is collected at the start.
     fn collected(&self, units: &[NewUnit]) -> Vec<(String, String)> {
+        let live = LiveParts::of(self.program, |index| &index.collected);
         let mut found = Vec::new();
         for source in self.sources.iter().filter(|source| source.cgu.is_some()) {
             let unit = &units[source.unit];
             for one in &source.compared().collected {
-                let mut live = self.program.objects.values();
-                let known = live
-                    .any(|object| object.unit == unit.unit && object.index.collected.contains(one));
-                if !known {
+                if !live.contains(&unit.unit, one) {
                     found.push((unit.name.clone(), one.0.to_string()));
                 }
             }

@@ -9,6 +9,7 @@ use crate::patch::changes::{self, Refusal, Source};
 use crate::patch::collect::Builder;
 use crate::patch::{Identities, Member, NewObject, NewUnit, Planned, Room, Supply};
 use crate::patch::{renewed, statics};
+use crate::program::index::LiveParts;
 use crate::program::{LiveObject, Program};
 
 /// Compares new objects with what is live, and makes the patch to the next generation.
@@ -204,15 +205,11 @@ fn not_replaceable(
     units: &[NewUnit],
     sources: &[Source<'_>],
 ) -> Result<(), Refusal> {
+    let live = LiveParts::of(program, |index| &index.other_code);
     for source in sources.iter().filter(|source| source.cgu.is_some()) {
         let unit = &units[source.unit];
         for code in &source.index.other_code {
-            let known = program
-                .objects
-                .values()
-                .filter(|object| object.unit == unit.unit)
-                .any(|object| object.index.other_code.contains(code));
-            if !known {
+            if !live.contains(&unit.unit, code) {
                 return Err(Refusal::NotReplaceable(format!(
                     "code in `{}` of crate {} changed; it belongs to no function that can be replaced (global assembly?)",
                     code.0, unit.name
