@@ -341,6 +341,6 @@ impl Planner for Engine {
     }
 
     fn abandon(&mut self, plan: Plan) {
-        drop(plan);
+        self.program.abandon(&plan.planned);
     }
 }

@@ -12,7 +12,7 @@ use crate::patch::goals::PieceIndex;
 use crate::patch::statics::StaticChanges;
 use crate::patch::{Member, NewUnit, Next, OldBody, Planned, Room, layout};
 use crate::program::index::{LiveParts, StaticDefinition};
-use crate::program::{LiveFunction, LiveObject, LiveStatic, Slot, StaticPlace};
+use crate::program::{LiveFunction, LiveObject, LiveStatic, Program, Slot, StaticPlace};
 
 impl Builder<'_, '_> {
     pub fn finish(
@@ -231,5 +231,14 @@ impl Builder<'_, '_> {
                 next.gone_objects.push(Arc::clone(cgu));
             }
         }
+    }
+}
+
+impl Program {
+    /// Enters that the process refused a patch. It may have mapped the image all the same, for initialisers to run:
+    /// its place, and that of new thread-locals, are not used again.
+    pub fn abandon(&mut self, planned: &Planned) {
+        self.next_slice = self.next_slice.max(planned.next.next_slice);
+        self.tls_used = self.tls_used.max(planned.next.tls_used);
     }
 }

@@ -132,6 +132,13 @@ impl LiveCrate {
         Ok(image)
     }
 
+    /// An edit that the process refuses; returns its image.
+    pub fn refused(&mut self, source: &str) -> Image {
+        let planned = self.plan(source).unwrap();
+        self.program.abandon(&planned);
+        planned.patch.image.unwrap()
+    }
+
     /// Address in the executable of a static that people call so.
     pub fn address_of(&self, path: &str) -> u64 {
         let (name, _) = self
