@@ -2,6 +2,7 @@
 //! does it, edited, compiled again and compared.
 
 mod compiler;
+mod members;
 mod optimised;
 mod renewed;
 
