@@ -47,6 +47,7 @@ fuzz_target!(|body: &[u8]| {
                 assert!(slices.holds(image.mapped.code.start, image.code.len() as u64));
                 assert!(image.mapped.data.len >= image.data.len() as u64);
             }
+            checker.take(&ready);
             checker.commit(&ready);
             assert!(
                 checker.check(&bytes, &symbol).is_err(),

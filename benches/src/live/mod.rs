@@ -2,6 +2,7 @@
 //! here, in each one's own form.
 
 mod contender;
+mod copies;
 mod edits;
 mod events;
 mod functions;
@@ -23,11 +24,12 @@ use place::Place;
 use project::Size;
 
 /// What can be measured, by the names that the command line knows.
-pub const PARTS: [&str; 7] = [
+pub const PARTS: [&str; 8] = [
     "edits",
     "edits-o3",
     "large",
     "functions",
+    "copies",
     "memory",
     "start",
     "slots",
@@ -73,6 +75,7 @@ pub fn measure(
             "edits-o3" => edits::measure(&place, options, Size::Small, 3)?,
             "large" => edits::measure(&place, options, Size::Large, 0)?,
             "functions" => functions::measure(&place, options)?,
+            "copies" => copies::measure(&place, options)?,
             "memory" => memory::measure(&place, options)?,
             "start" => start::measure(&place, options)?,
             _ => slots::measure(&place)?,

@@ -47,6 +47,10 @@ pub enum Code {
     AgentMemory,
     /// There is no room for a thread-local.
     AgentThreadLocal,
+    /// An initialiser of the new code failed.
+    AgentInitialiser,
+    /// The run-time failed between two functions.
+    AgentPartlyApplied,
 }
 
 /// What is said of a code.
@@ -66,7 +70,7 @@ pub struct Explanation {
 
 impl Code {
     /// All of them, in order.
-    pub const ALL: [Code; 21] = [
+    pub const ALL: [Code; 23] = [
         Code::Layout,
         Code::Vtable,
         Code::StaticType,
@@ -88,6 +92,8 @@ impl Code {
         Code::AgentSymbol,
         Code::AgentMemory,
         Code::AgentThreadLocal,
+        Code::AgentInitialiser,
+        Code::AgentPartlyApplied,
     ];
 
     /// The code of this text, in any case: `LS0001`, `ls1`, `1`.
@@ -287,6 +293,25 @@ impl Code {
                 problem: "A new thread-local does not lie in the room that the program has for them.",
                 why: "Outside of that room are the thread's other data.",
                 advice: "Start the program anew: the thread-local then has its usual place.",
+            },
+            Code::AgentInitialiser => Explanation {
+                code: "LS0109",
+                title: "an initialiser of the new code failed",
+                problem: "A library that the new code needs has a function that is to run before all of \
+                          its others (`.init_array`), and that threw an exception or panicked.",
+                why: "Nothing of the library is known to work without it. What it did until then stays \
+                      done; no function of the program leads to the new code.",
+                advice: "The program goes on in its old code. Find out why the initialiser fails, and save \
+                         again.",
+            },
+            Code::AgentPartlyApplied => Explanation {
+                code: "LS0110",
+                title: "the patch is partly applied",
+                problem: "An error in the run-time itself, when some functions already led to their new \
+                          code and others did not.",
+                why: "The program is at no generation that a later patch could continue.",
+                advice: "Start the program anew, and please report it with the output under \
+                         `LIVESWAP_LOG=debug`.",
             },
         }
     }

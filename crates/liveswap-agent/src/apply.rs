@@ -1,5 +1,5 @@
-//! Applying a patch: check, map, and then flip. Everything that can fail comes before anything that
-//! the program could notice.
+//! Applying a patch: check, map, run initialisers, and then flip. Everything that can fail comes before the first
+//! slot leads elsewhere; what comes after it can neither fail nor panic.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -13,7 +13,7 @@ use crate::frames::{self, Patched};
 use crate::refusal::{Code, Refusal};
 use crate::sys::memory::{self, Range};
 use crate::sys::template::{Failure, Template};
-use crate::sys::{self, gdb, images, symbols};
+use crate::sys::{self, gdb, images, initialiser, symbols};
 
 /// The agent's knowledge of its process.
 #[derive(Debug)]
@@ -24,6 +24,9 @@ pub struct Agent {
     /// Folder of the images' files.
     images: OsString,
     patched: Patched,
+    slots: Slots,
+    /// What sets the word of a slot.
+    store: fn(u64, u64),
 }
 
 /// A patch that is live.
@@ -31,7 +34,16 @@ pub struct Agent {
 pub struct Applied {
     apply_us: u64,
     flipped_at_ns: u64,
-    initialisers: Vec<u64>,
+}
+
+/// Whether slots are those of one generation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Slots {
+    /// They are.
+    #[default]
+    Whole,
+    /// Some may lead to the new code and others to the old.
+    Mixed,
 }
 
 impl Agent {
@@ -48,6 +60,8 @@ impl Agent {
             template,
             images,
             patched: Patched::default(),
+            slots: Slots::default(),
+            store: memory::store_word,
         }
     }
 
@@ -68,8 +82,13 @@ impl Agent {
     }
 
     /// Applies a patch, or leaves everything as it is.
+    ///
+    /// Where a panic comes out of this, [`Agent::after_panic`] tells what it has done.
     pub fn apply(&mut self, bytes: &[u8]) -> Result<Applied, Refusal> {
         let arrived = Instant::now();
+        if self.slots == Slots::Mixed {
+            return Err(self.after_panic());
+        }
         // Decoding makes at most some copies of it, by an allocator that ends the process when it fails.
         if Vec::<u8>::new()
             .try_reserve_exact(bytes.len().saturating_mul(4))
@@ -79,34 +98,45 @@ impl Agent {
                 libc::ENOMEM,
             )));
         }
-        let mut ready = self.checker.check(bytes, &symbols::find)?;
-        let frames = self.prepare(&ready)?;
-        if let Some((register, section)) = frames {
-            symbols::register_frames(register, section);
-        }
-        self.patched.maps(&ready);
+        let ready = self.checker.check(bytes, &symbols::find)?;
+        self.prepare(&ready)?;
+        run_initialisers(&ready)?;
         self.patched.flips(&ready.slots);
+        // From the first store on there is no way back, so nothing here allocates, indexes or counts.
+        self.slots = Slots::Mixed;
         for (word, target) in &ready.slots {
-            memory::store_word(*word, *target);
+            (self.store)(*word, *target);
         }
-        let flipped_at_ns = sys::realtime_ns();
-        let apply_us = u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.checker.commit(&ready);
-        let initialisers = ready
-            .image
-            .as_mut()
-            .map(|image| std::mem::take(&mut image.initialisers))
-            .unwrap_or_default();
+        self.slots = Slots::Whole;
         Ok(Applied {
-            apply_us,
-            flipped_at_ns,
-            initialisers,
+            flipped_at_ns: sys::realtime_ns(),
+            apply_us: u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX),
         })
     }
 
-    /// Everything that can fail and that the program does not notice. Gives the function that takes
-    /// unwind information, and the information, if there is any.
-    fn prepare(&self, ready: &Ready) -> Result<Option<(u64, u64)>, Refusal> {
+    /// What there is to say when a panic came out of the agent.
+    pub fn after_panic(&self) -> Refusal {
+        match self.slots {
+            Slots::Whole => Refusal::new(Code::Malformed, "an error in the agent"),
+            Slots::Mixed => Refusal::new(
+                Code::PartlyApplied,
+                "an error in the agent: some functions are new and others old",
+            ),
+        }
+    }
+
+    /// One whose slots are set by something else.
+    #[cfg(test)]
+    pub fn with_store(mut self, store: fn(u64, u64)) -> Agent {
+        self.store = store;
+        self
+    }
+
+    /// Maps the image and makes it known to the unwinder, and gives new thread-locals their values: all that can
+    /// fail and that the program does not notice. The image and the room for the thread-locals are taken from
+    /// then on, whatever comes of the patch: its initialisers may tell anybody where they are.
+    fn prepare(&mut self, ready: &Ready) -> Result<(), Refusal> {
         let section = ready.image.as_ref().and_then(|image| image.eh_frame);
         let frames = match section {
             None => None,
@@ -123,11 +153,18 @@ impl Agent {
                 .map(image)
                 .map_err(|error| memory_refused(&error))?;
         }
-        let written = self.write_thread_locals(ready);
-        if let (Err(_), Some(image)) = (&written, &ready.image) {
-            self.range.unmap(image);
+        if let Err(refusal) = self.write_thread_locals(ready) {
+            if let Some(image) = &ready.image {
+                self.range.unmap(image);
+            }
+            return Err(refusal);
         }
-        written.map(|()| frames)
+        self.checker.take(ready);
+        self.patched.maps(ready);
+        if let Some((register, section)) = frames {
+            symbols::register_frames(register, section);
+        }
+        Ok(())
     }
 
     fn write_thread_locals(&self, ready: &Ready) -> Result<(), Refusal> {
@@ -168,13 +205,19 @@ impl Agent {
     }
 }
 
-impl Applied {
-    /// Runs the patch's initialisers. Code of the program.
-    pub fn initialise(&self) {
-        for function in &self.initialisers {
-            symbols::call_initialiser(*function);
+/// Runs a patch's initialisers: code of the program, which is ready but not in use yet.
+fn run_initialisers(ready: &Ready) -> Result<(), Refusal> {
+    let initialisers = ready.image.iter().flat_map(|image| &image.initialisers);
+    for (number, function) in initialisers.enumerate() {
+        if initialiser::call(*function).is_err() {
+            let why = format!(
+                "initialiser {} of the new code failed: it threw an exception or panicked",
+                number + 1
+            );
+            return Err(Refusal::new(Code::Initialiser, why));
         }
     }
+    Ok(())
 }
 
 fn memory_refused(error: &std::io::Error) -> Refusal {

@@ -21,6 +21,10 @@ pub enum Code {
     Memory,
     /// LS0108: thread-locals do not fit the room for them.
     ThreadLocalRoom,
+    /// LS0109: an initialiser of the new code failed.
+    Initialiser,
+    /// LS0110: an error of our own when slots had begun to change. The process is not as it was.
+    PartlyApplied,
 }
 
 impl Code {
@@ -36,11 +40,13 @@ impl Code {
             Code::MissingSymbol => "LS0106",
             Code::Memory => "LS0107",
             Code::ThreadLocalRoom => "LS0108",
+            Code::Initialiser => "LS0109",
+            Code::PartlyApplied => "LS0110",
         }
     }
 }
 
-/// A patch was refused; the process is as it was.
+/// A patch was refused; the process is as it was, but for [`Code::PartlyApplied`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The kind of reason.

@@ -8,7 +8,7 @@ use liveswap_protocol::message::{FromAgent, ToAgent};
 
 use crate::apply::Agent;
 use crate::log;
-use crate::refusal::{Code, Refusal};
+use crate::refusal::Refusal;
 use crate::sys::connection::Connection;
 
 /// Serves requests until the command closes the connection.
@@ -22,11 +22,14 @@ pub fn serve(agent: &mut Agent, mut connection: Connection) {
 fn converse(agent: &mut Agent, connection: &mut Connection) -> io::Result<()> {
     frame::write(connection, &FromAgent::Hello(agent.hello()))?;
     while let Some(request) = frame::read::<ToAgent>(connection)? {
-        let answer = catch_unwind(AssertUnwindSafe(|| answer(agent, request)))
-            .unwrap_or_else(|_| refused(&Refusal::new(Code::Malformed, "an error in the agent")));
-        frame::write(connection, &answer)?;
+        frame::write(connection, &respond(agent, request))?;
     }
     Ok(())
+}
+
+fn respond(agent: &mut Agent, request: ToAgent) -> FromAgent {
+    catch_unwind(AssertUnwindSafe(|| answer(agent, request)))
+        .unwrap_or_else(|_| refused(&agent.after_panic()))
 }
 
 fn answer(agent: &mut Agent, request: ToAgent) -> FromAgent {
@@ -34,7 +37,6 @@ fn answer(agent: &mut Agent, request: ToAgent) -> FromAgent {
         ToAgent::Apply(bytes) => match agent.apply(&bytes) {
             Ok(applied) => {
                 let answer = agent.answer(&applied);
-                applied.initialise();
                 log::line(format_args!("{answer:?}"));
                 answer
             }
@@ -57,5 +59,100 @@ fn refused(refusal: &Refusal) -> FromAgent {
     FromAgent::Refused {
         code: refusal.code.as_str().to_owned(),
         message: refusal.message.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use liveswap_protocol::patch::{Patch, Place, SlotWrite};
+
+    use super::*;
+    use crate::check::{Checker, Process, Span};
+    use crate::relocation::Machine;
+    use crate::sys::memory::{self, Range};
+
+    type Words = [AtomicU64; 4];
+    const NEW_CODE: u64 = 0x1234;
+
+    thread_local!(static STORES: Cell<u32> = const { Cell::new(0) });
+
+    /// A process of which only the words of slots are there.
+    fn agent(words: &Words, store: fn(u64, u64)) -> Agent {
+        let range = Range::reserve(Span {
+            start: respond as fn(&mut Agent, ToAgent) -> FromAgent as usize as u64,
+            len: 1,
+        })
+        .unwrap();
+        let everything = Span {
+            start: 0,
+            len: u64::MAX,
+        };
+        let process = Process {
+            machine: Machine::host(),
+            build_id: vec![1],
+            bias: 0,
+            page_size: 4096,
+            range: range.span(),
+            executable: everything,
+            code: vec![everything],
+            words: Span {
+                start: words.as_ptr() as u64,
+                len: 32,
+            },
+            tls_len: 0,
+        };
+        Agent::new(Checker::new(process), range, None, "".into()).with_store(store)
+    }
+
+    /// Leads all slots to new code; gives the code of the refusal.
+    fn flip(agent: &mut Agent, words: &Words) -> Result<u64, String> {
+        let slots = words.iter().map(|word| SlotWrite {
+            word: Place::Executable(word.as_ptr() as u64),
+            target: Place::Executable(NEW_CODE),
+        });
+        let patch = Patch {
+            build_id: vec![1],
+            generation: agent.hello().generation + 1,
+            slots: slots.collect(),
+            ..Patch::default()
+        };
+        match respond(agent, ToAgent::Apply(patch.encode().unwrap())) {
+            FromAgent::Applied { generation, .. } => Ok(generation),
+            FromAgent::Refused { code, .. } => Err(code),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_panic_between_two_stores_was_told_as_if_nothing_had_happened() {
+        let third_fails = |word, target| {
+            STORES.set(STORES.get() + 1);
+            if STORES.get() == 3 {
+                std::panic::resume_unwind(Box::new("on purpose"));
+            }
+            memory::store_word(word, target);
+        };
+        let words = Words::default();
+        let mut agent = agent(&words, third_fails);
+        assert_eq!(flip(&mut agent, &words), Err("LS0110".to_owned()));
+        let now = words.each_ref().map(|word| word.load(Ordering::Relaxed));
+        assert_eq!(now, [NEW_CODE, NEW_CODE, 0, 0]);
+        assert_eq!(agent.hello().generation, 0);
+        // The command believes in one generation or the other; there is none.
+        assert_eq!(flip(&mut agent, &words), Err("LS0110".to_owned()));
+        assert_eq!(STORES.get(), 3);
+    }
+
+    #[test]
+    fn a_panic_before_the_first_store_leaves_the_agent_able_to_go_on() {
+        let words = Words::default();
+        let mut agent = agent(&words, memory::store_word);
+        assert_eq!(agent.after_panic().code.as_str(), "LS0101");
+        assert_eq!(flip(&mut agent, &words), Ok(1));
+        assert_eq!(agent.after_panic().code.as_str(), "LS0101");
+        assert_eq!(flip(&mut agent, &words), Ok(2));
     }
 }

@@ -78,7 +78,8 @@ pub enum FromAgent {
         /// When the slots were flipped: nanoseconds of the system's realtime clock since 1970.
         flipped_at_ns: u64,
     },
-    /// The patch is not applied; the process is as it was.
+    /// The patch is not applied; the process is as it was, but for `LS0110`, where some slots have changed. The
+    /// patch's slices and thread-locals can be taken all the same: the next patch must not use them.
     Refused {
         /// Stable code (`LS0001` …).
         code: String,

@@ -50,7 +50,7 @@ pub struct Image {
     pub eh_frame: (u64, u64),
     /// What has to be computed once the addresses are known.
     pub relocations: Vec<Relocation>,
-    /// Functions to call once the patch is live (new archive members' `.init_array`), as places.
+    /// Functions to call before the slots are set (new archive members' `.init_array`), as places.
     pub initialisers: Vec<Place>,
 }
 

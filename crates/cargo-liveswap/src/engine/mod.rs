@@ -389,6 +389,6 @@ impl Planner for Engine {
     }
 
     fn abandon(&mut self, plan: Plan) {
-        drop(plan);
+        self.program.abandon(&plan.planned);
     }
 }

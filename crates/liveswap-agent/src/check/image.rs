@@ -32,7 +32,7 @@ pub struct ReadyImage {
     pub data: Vec<u8>,
     /// Address of its unwind information.
     pub eh_frame: Option<u64>,
-    /// Functions to call once it is live.
+    /// Functions to call before slots lead to its code.
     pub initialisers: Vec<u64>,
 }
 

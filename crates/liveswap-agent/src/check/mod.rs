@@ -160,9 +160,8 @@ impl Checker {
         })
     }
 
-    /// Remembers that this patch is live.
-    pub fn commit(&mut self, ready: &Ready) {
-        self.generation = ready.generation;
+    /// Remembers that this patch's image is mapped and its thread-locals are written.
+    pub fn take(&mut self, ready: &Ready) {
         self.images
             .extend(ready.image.as_ref().map(|image| image.mapped));
         let spans = ready.thread_locals.iter().map(|(offset, bytes)| Span {
@@ -170,6 +169,11 @@ impl Checker {
             len: bytes.len() as u64,
         });
         self.thread_locals.extend(spans);
+    }
+
+    /// Remembers that this patch is live. It was [taken](Checker::take) before.
+    pub fn commit(&mut self, ready: &Ready) {
+        self.generation = ready.generation;
     }
 
     fn is_for_this_process(&self, patch: &Patch) -> Result<(), Refusal> {

@@ -57,6 +57,7 @@ fn a_weak_symbol_may_be_missing() {
 fn later_patches_refer_to_earlier_images_and_lie_behind_them() {
     let mut checker = Checker::new(process());
     let ready = checker.check(&good().encode().unwrap(), &symbol).unwrap();
+    checker.take(&ready);
     checker.commit(&ready);
     assert_eq!(checker.generation(), 1);
     let again = checker.check(&good().encode().unwrap(), &symbol);
@@ -77,6 +78,7 @@ fn later_patches_refer_to_earlier_images_and_lie_behind_them() {
     second.slots[1].target = Place::Range(16);
     let ready = checker.check(&second.encode().unwrap(), &symbol).unwrap();
     assert_eq!(ready.slots[0].1, RANGE + 3 * SLICE_SIZE);
+    checker.take(&ready);
     checker.commit(&ready);
 
     // Between the images is nothing.
@@ -95,6 +97,7 @@ fn later_patches_refer_to_earlier_images_and_lie_behind_them() {
 fn room_of_a_thread_local_is_not_given_twice() {
     let mut checker = Checker::new(process());
     let ready = checker.check(&good().encode().unwrap(), &symbol).unwrap();
+    checker.take(&ready);
     checker.commit(&ready);
     let second = Patch {
         build_id: vec![1, 2, 3],

@@ -10,6 +10,7 @@ mod frames_tests;
 mod gate;
 pub mod gdb;
 pub mod images;
+pub mod initialiser;
 pub mod memory;
 pub mod objects;
 pub mod program;

@@ -1,4 +1,4 @@
-//! The dynamic linker: symbols of shared libraries, and functions called by address.
+//! The dynamic linker: symbols of shared libraries.
 
 use std::ffi::{CStr, CString};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -61,18 +61,5 @@ pub fn register_frames(register: u64, section: u64) {
     unsafe {
         let register: unsafe extern "C" fn(*const u8) = std::mem::transmute(register as usize);
         register(section as *const u8);
-    }
-}
-
-/// Calls an initialiser of an image that is live: code that [`crate::check`] found in an image or the
-/// executable.
-pub fn call_initialiser(function: u64) {
-    // SAFETY: what stands in `.init_array` takes argc, argv and envp; those who do not want them
-    // ignore them by the C calling convention. There are none to give any more.
-    unsafe {
-        let function: unsafe extern "C-unwind" fn(libc::c_int, *const *const u8, *const *const u8) =
-            std::mem::transmute(function as usize);
-        let nothing = std::ptr::null::<u8>();
-        function(0, &raw const nothing, &raw const nothing);
     }
 }

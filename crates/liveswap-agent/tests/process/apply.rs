@@ -111,21 +111,55 @@ fn slots_of_new_functions_live_in_images_and_change_like_others() {
 }
 
 #[test]
-fn initialisers_run_once_the_patch_is_live() {
+fn slots_led_to_new_code_before_its_initialisers_had_run() {
     let mut running = Running::start();
-    // add $100,%dword a_static; ret
-    let mut patch = running.patch("word_answer", &[0x83, 0x05, 0, 0, 0, 0, 100, 0xc3]);
+    // mov word_answer(%rip),%rax; add %rax,a_static(%rip); ret
+    let mut code = vec![0x48, 0x8b, 0x05, 0, 0, 0, 0, 0x48, 0x01, 0x05, 0, 0, 0, 0];
+    code.push(0xc3);
+    code.resize(16, 0xcc);
+    code.extend(returns(42));
+    let mut patch = running.patch("word_answer", &code);
+    patch.slots[0].target = running.own(16);
     let image = patch.image.as_mut().unwrap();
-    image.relocations = vec![Relocation {
-        at: 2,
-        kind: RelocationKind::Pc32,
-        target: running.executable("a_static"),
-        addend: -5,
-    }];
+    image.relocations = vec![
+        Relocation {
+            at: 3,
+            kind: RelocationKind::Pc32,
+            target: running.executable("word_answer"),
+            addend: -4,
+        },
+        Relocation {
+            at: 10,
+            kind: RelocationKind::Pc32,
+            target: running.executable("a_static"),
+            addend: -4,
+        },
+    ];
     image.initialisers = vec![running.own(0), running.own(0)];
-    patch.slots.clear();
     running.apply(&patch);
-    assert_eq!(running.ask("call"), "answer 1 third 3 static 205");
+    let old = running.hello.bias + running.facts["actual_answer"];
+    let expected = format!("answer 42 third 3 static {}", 5 + 2 * old);
+    assert_eq!(running.ask("call"), expected);
+}
+
+#[test]
+fn an_initialiser_that_threw_ended_the_program() {
+    let mut running = Running::start();
+    let mut patch = running.patch("word_answer", &returns(42));
+    patch.image.as_mut().unwrap().initialisers = vec![running.executable("fails")];
+    for _ in 0..2 {
+        assert_eq!(running.refused(&patch).0, "LS0109");
+        // Whoever learned of the image from the initialiser may use it for ever.
+        assert_eq!(running.refused(&patch).0, "LS0104");
+        running.skip_a_slice();
+        patch.image.as_mut().unwrap().first_slice += 1;
+    }
+    assert_eq!(running.ask("call"), "answer 1 third 3 static 2005");
+    running.assert_nothing_is_writable_and_executable();
+    patch = running.patch("word_answer", &returns(43));
+    running.apply(&patch);
+    assert_eq!(running.ask("call"), "answer 43 third 3 static 2005");
+    assert!(running.end().success());
 }
 
 #[test]

@@ -230,6 +230,11 @@ impl Running {
         }
     }
 
+    /// The next image lies one slice further.
+    pub fn skip_a_slice(&mut self) {
+        self.next_slice += 1;
+    }
+
     /// Sends a patch that must be refused.
     #[track_caller]
     pub fn refused(&mut self, patch: &Patch) -> (String, String) {

@@ -162,6 +162,15 @@ static long take_trace(void) {
     return 0;
 }
 
+// An initialiser that throws.
+static struct _Unwind_Exception thrown;
+static void fails(void) {
+    a_static += 1000;
+    memset(&thrown, 0, sizeof thrown);
+    _Unwind_RaiseException(&thrown);
+    abort();
+}
+
 struct listing {
     int slices, others, bad;
     uint64_t first, last_end;
@@ -238,7 +247,7 @@ static void facts(void) {
     int64_t tpoff = (int64_t)((uintptr_t)room - (uintptr_t)pthread_self());
     uint64_t size = (tls_len + tls_align - 1) / tls_align * tls_align;
     printf("facts base=%llu word_answer=%llu word_value=%llu word_around=%llu word_third=%llu "
-           "actual_answer=%llu actual_third=%llu a_static=%llu tls_offset=%lld tls_len=%llu "
+           "actual_answer=%llu actual_third=%llu fails=%llu a_static=%llu tls_offset=%lld tls_len=%llu "
            "start_us=%lld\n",
            (unsigned long long)base, (unsigned long long)(base + ADDRESS(word_answer)),
            (unsigned long long)(base + ADDRESS(word_value)),
@@ -246,6 +255,7 @@ static void facts(void) {
            (unsigned long long)(base + ADDRESS(word_third)),
            (unsigned long long)(base + ADDRESS(actual_answer)),
            (unsigned long long)(base + ADDRESS(actual_third)),
+           (unsigned long long)(base + ADDRESS(fails)),
            (unsigned long long)(base + ADDRESS(&a_static)),
            (long long)(tpoff + (int64_t)size), (unsigned long long)tls_len,
            (long long)(start_ms * 1000));

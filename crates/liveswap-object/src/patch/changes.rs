@@ -179,13 +179,17 @@ pub(crate) fn find(
         superseded: Vec::new(),
         modules: Vec::new(),
     };
+    let mut leaving: HashMap<_, Vec<_>> = HashMap::new();
+    for unit in units {
+        for (cgu, definition) in outgoing(program, unit).definitions {
+            let of_name = leaving.entry(&*definition.name).or_default();
+            of_name.push((cgu, definition));
+        }
+    }
     let all = All {
         identities,
         renewed,
-        leaving: units
-            .iter()
-            .flat_map(|unit| outgoing(program, unit).definitions)
-            .collect(),
+        leaving,
         keys_now: sources.iter().flat_map(keys_of).collect(),
     };
     for (number, unit) in units.iter().enumerate() {
@@ -234,9 +238,9 @@ fn key_of(definition: &FunctionDefinition, cgu: &Arc<str>) -> FunctionKey {
 struct All<'a> {
     identities: &'a Identities,
     renewed: &'a Renewed,
-    /// Functions of objects that are replaced or gone. A function can go from one crate to another: `#[inline]`
+    /// Functions of objects that are replaced or gone, by name. A function can go from one crate to another: `#[inline]`
     /// brings it to those who use it.
-    leaving: Vec<(&'a Arc<str>, &'a FunctionDefinition)>,
+    leaving: HashMap<&'a str, Vec<(&'a Arc<str>, &'a FunctionDefinition)>>,
     keys_now: HashSet<FunctionKey>,
 }
 
@@ -322,10 +326,17 @@ fn one_unit(
             Fate::Same => {}
         }
     }
+    // Made when there is something to ask it: a unit can have very many functions.
+    let mut staying_names = None;
+    let moved: HashSet<&FunctionKey> = changes.moved.iter().collect();
     for (cgu, definition) in &outgoing.definitions {
         let key = key_of(definition, cgu);
-        if !keys_now.contains(&key) && !still_defined(program, unit, &outgoing, &key) {
-            if !names_now.contains(&definition.name) && !changes.moved.contains(&key) {
+        let mut stays = || {
+            let names = staying_names.get_or_insert_with(|| staying(program, unit, &outgoing));
+            key.cgu.is_none() && names.contains(&key.name)
+        };
+        if !keys_now.contains(&key) && !stays() {
+            if !names_now.contains(&definition.name) && !moved.contains(&key) {
                 module.removed.push(names::for_people(&definition.name));
             }
             changes.gone.push(key);
@@ -337,21 +348,19 @@ fn one_unit(
     Ok(())
 }
 
-/// Whether an object of the unit that stays as it is defines the same function.
-fn still_defined(
-    program: &Program,
+/// Global functions that objects of the unit define which stay as they are. (A local one belongs to its object.)
+fn staying<'a>(
+    program: &'a Program,
     unit: &NewUnit,
     outgoing: &Outgoing<'_>,
-    key: &FunctionKey,
-) -> bool {
-    // A global function has one definition; a local one belongs to its object.
-    key.cgu.is_none()
-        && program
-            .objects
-            .iter()
-            .filter(|(cgu, object)| object.unit == unit.unit && !outgoing.cgus.contains(&***cgu))
-            .flat_map(|(_, object)| &object.index.functions)
-            .any(|function| !function.local && function.name == key.name)
+) -> HashSet<&'a Arc<str>> {
+    let objects = program.objects.iter();
+    objects
+        .filter(|(cgu, object)| object.unit == unit.unit && !outgoing.cgus.contains(&***cgu))
+        .flat_map(|(_, object)| &object.index.functions)
+        .filter(|function| !function.local)
+        .map(|function| &function.name)
+        .collect()
 }
 
 /// What is live under a function's key and belongs to another function from now on.
@@ -416,8 +425,9 @@ fn counterpart(
     let gone = program.gone.get(name).filter(|_| known.is_none());
     let Some((moved, live, home)) = all
         .leaving
-        .iter()
-        .filter(|(_, definition)| definition.name == *name)
+        .get(&**name)
+        .into_iter()
+        .flatten()
         .map(|(cgu, definition)| (key_of(definition, cgu), Some(*cgu)))
         .filter(|(other, _)| !all.keys_now.contains(other))
         // It was gone for some generations.

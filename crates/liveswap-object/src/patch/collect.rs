@@ -32,6 +32,10 @@ pub(crate) struct Builder<'b, 's> {
     pub slots: Vec<NewSlot>,
     pub new_slots: HashMap<(FunctionKey, SlotKind), usize>,
     pub imports: Vec<Import>,
+    /// Numbers of the imports, by name.
+    pub import_numbers: HashMap<String, u32>,
+    /// Symbols that functions and statics had before, with those that they have now.
+    pub renamed_from: HashMap<Arc<str>, Arc<str>>,
     pub missing: HashSet<String>,
     pub new_statics: HashMap<Arc<str>, (usize, Section)>,
     pub member_symbols: HashMap<&'b str, (usize, usize)>,
@@ -59,15 +63,21 @@ impl<'b, 's> Builder<'b, 's> {
                 }
             }
         }
+        let renamed = changes.renamed.iter();
+        let renamed_from = renamed
+            .map(|(now, before)| (Arc::clone(before), Arc::clone(now)))
+            .collect();
         Builder {
             program,
             sources,
             changes,
+            renamed_from,
             pieces: Vec::new(),
             by_section: HashMap::new(),
             slots: Vec::new(),
             new_slots: HashMap::new(),
             imports: Vec::new(),
+            import_numbers: HashMap::new(),
             missing: HashSet::new(),
             new_statics: statics
                 .new

@@ -12,8 +12,8 @@ use crate::patch::goals::PieceIndex;
 use crate::patch::statics::StaticChanges;
 use crate::patch::{Member, NewUnit, Next, OldBody, Planned, Room, Version, layout};
 use crate::program::digest::Digest;
-use crate::program::index::StaticDefinition;
-use crate::program::{LiveFunction, LiveObject, LiveStatic, Slot, StaticPlace};
+use crate::program::index::{LiveParts, StaticDefinition};
+use crate::program::{LiveFunction, LiveObject, LiveStatic, Program, Slot, StaticPlace};
 
 impl Builder<'_, '_> {
     pub fn finish(
@@ -108,14 +108,12 @@ impl Builder<'_, '_> {
 
     /// New elements of what is collected at the start.
     fn collected(&self, units: &[NewUnit]) -> Vec<(String, String)> {
+        let live = LiveParts::of(self.program, |index| &index.collected);
         let mut found = Vec::new();
         for source in self.sources.iter().filter(|source| source.cgu.is_some()) {
             let unit = &units[source.unit];
             for one in &source.compared().collected {
-                let mut live = self.program.objects.values();
-                let known = live
-                    .any(|object| object.unit == unit.unit && object.index.collected.contains(one));
-                if !known {
+                if !live.contains(&unit.unit, one) {
                     found.push((unit.name.clone(), one.0.to_string()));
                 }
             }
@@ -257,5 +255,14 @@ impl Builder<'_, '_> {
                 next.gone_objects.push(Arc::clone(cgu));
             }
         }
+    }
+}
+
+impl Program {
+    /// Enters that the process refused a patch. It may have mapped the image all the same, for initialisers to run:
+    /// its place, and that of new thread-locals, are not used again.
+    pub fn abandon(&mut self, planned: &Planned) {
+        self.next_slice = self.next_slice.max(planned.next.next_slice);
+        self.tls_used = self.tls_used.max(planned.next.tls_used);
     }
 }

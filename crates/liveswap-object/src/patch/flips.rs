@@ -37,9 +37,10 @@ pub(crate) fn decide_slots(
         .iter()
         .map(|change| below.contains(&before(&change.key.name)))
         .collect();
+    let mut taken = AddressesTaken::of(source);
     for (change, has_old_callers) in functions.iter_mut().zip(&has_old_callers) {
         if change.fate == Fate::Replaced {
-            flip(source, change, *has_old_callers);
+            flip(&mut taken, change, *has_old_callers);
         }
     }
     // Their internal slots stay as they are, or belong to what they were before (seen by others, or
@@ -51,36 +52,45 @@ pub(crate) fn decide_slots(
         .collect();
     // Callers that stay as they are have to call by other slots than before: they are copied. Their own
     // callers may then have to call the copy in turn.
-    loop {
-        let mut copied = false;
-        for (change, has_old_callers) in functions.iter_mut().zip(&has_old_callers) {
-            if change.fate != Fate::Same {
-                continue;
-            }
-            let calls = source.index.functions[change.definition].calls.as_slice();
-            // A callee that came from another object, or went to one, has another slot there.
-            let same_slots = match old.get(&before(&change.key.name)) {
-                Some(old) => old.iter().cloned().eq(calls.iter().map(before)),
-                None => calls.is_empty(),
-            };
-            if !same_slots || calls.iter().any(|name| left_alone.contains(name)) {
-                change.fate = Fate::Copied;
-                flip(source, change, *has_old_callers);
-                if change.slots.internal.is_none() {
-                    left_alone.insert(Arc::clone(&change.key.name));
-                }
-                copied = true;
-            }
+    let calls = |change: &FunctionChange| {
+        let definition = &source.index.functions[change.definition];
+        definition.calls.as_slice()
+    };
+    let mut callers: HashMap<&Arc<str>, Vec<usize>> = HashMap::new();
+    let mut to_copy: Vec<usize> = Vec::new();
+    for (n, change) in functions.iter().enumerate() {
+        if change.fate != Fate::Same {
+            continue;
         }
-        if !copied {
-            return;
+        let calls = calls(change);
+        for callee in calls {
+            callers.entry(callee).or_default().push(n);
+        }
+        // A callee that came from another object, or went to one, has another slot there.
+        let same_slots = match old.get(&before(&change.key.name)) {
+            Some(old) => old.iter().cloned().eq(calls.iter().map(before)),
+            None => calls.is_empty(),
+        };
+        if !same_slots || calls.iter().any(|name| left_alone.contains(name)) {
+            to_copy.push(n);
+        }
+    }
+    while let Some(n) = to_copy.pop() {
+        let change = &mut functions[n];
+        if change.fate != Fate::Same {
+            continue;
+        }
+        change.fate = Fate::Copied;
+        flip(&mut taken, change, has_old_callers[n]);
+        if change.slots.internal.is_none() && left_alone.insert(Arc::clone(&change.key.name)) {
+            to_copy.extend(callers.get(&change.key.name).into_iter().flatten());
         }
     }
 }
 
 /// Leads to the new body what may lead there.
-fn flip(source: &Source<'_>, change: &mut FunctionChange, has_old_callers: bool) {
-    if change.key.cgu.is_none() || address_is_taken(source, change.section) {
+fn flip(taken: &mut AddressesTaken<'_>, change: &mut FunctionChange, has_old_callers: bool) {
+    if change.key.cgu.is_none() || taken.contains(change.section) {
         change.flips.extend(change.slots.public);
         change.flips.extend(change.slots.address);
         change.flips.extend(&change.older_slots);
@@ -125,20 +135,44 @@ fn below_old_callers(old: &Calls<'_>, stays: &HashSet<Arc<str>>) -> HashSet<Arc<
     below
 }
 
-/// Whether an object takes the address of one of its functions: the optimiser then leaves alone how it is called.
-fn address_is_taken(source: &Source<'_>, function: Section) -> bool {
+/// The functions of an object whose address it takes: the optimiser then leaves alone how they are called.
+struct AddressesTaken<'a> {
+    source: &'a Source<'a>,
+    /// Their sections, once somebody asked.
+    sections: Option<HashSet<Section>>,
+}
+
+impl<'a> AddressesTaken<'a> {
+    fn of(source: &'a Source<'a>) -> AddressesTaken<'a> {
+        AddressesTaken {
+            source,
+            sections: None,
+        }
+    }
+
+    fn contains(&mut self, function: Section) -> bool {
+        self.sections
+            .get_or_insert_with(|| addresses_taken(self.source))
+            .contains(&function)
+    }
+}
+
+/// Looks through all relocations of an object, which are many.
+fn addresses_taken(source: &Source<'_>) -> HashSet<Section> {
     let object = &source.object;
-    (0..object.sections.len()).any(|section| {
-        let Ok(relocations) = object.relocations(section) else {
-            return false;
-        };
-        relocations.iter().any(|rela| {
-            source
-                .functions
-                .meant_by(object, rela.symbol)
-                .is_some_and(|symbol| object.symbols[symbol].section == Some(function))
-                && function_use(object.machine, &object.sections[section], rela)
-                    == FunctionUse::Address
-        })
-    })
+    let mut taken = HashSet::new();
+    for (section, data) in object.sections.iter().enumerate() {
+        // Debug information has most of the relocations, and takes no address.
+        if !data.is_loaded() {
+            continue;
+        }
+        for rela in object.relocations(section).iter().flatten() {
+            if let Some(symbol) = source.functions.meant_by(object, rela.symbol)
+                && function_use(object.machine, data, rela) == FunctionUse::Address
+            {
+                taken.extend(object.symbols[symbol].section);
+            }
+        }
+    }
+    taken
 }

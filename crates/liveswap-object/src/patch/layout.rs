@@ -7,6 +7,7 @@ use liveswap_protocol::patch::{
     Image, Patch, Place, Relocation, RelocationKind, SLICE_SIZE, SlotWrite,
 };
 
+use crate::elf::Section;
 use crate::names;
 use crate::patch::changes::{Fate, Refusal};
 use crate::patch::collect::Builder;
@@ -182,24 +183,26 @@ fn placed(builder: &Builder<'_, '_>) -> Vec<PlacedObject> {
 }
 
 fn symbols(builder: &Builder<'_, '_>) -> Vec<(String, u64, u64)> {
+    let mut code: HashMap<usize, HashMap<Section, u64>> = HashMap::new();
+    for piece in builder
+        .pieces
+        .iter()
+        .filter(|piece| piece.part == Part::Code)
+    {
+        let of_source = code.entry(piece.source).or_default();
+        of_source.insert(piece.section, piece.offset);
+    }
     let mut symbols = Vec::new();
-    for piece in &builder.pieces {
-        if piece.part != Part::Code {
-            continue;
-        }
-        let object = &builder.sources[piece.source].object;
-        for symbol in &object.symbols {
-            if symbol.section == Some(piece.section)
-                && symbol.is_function()
+    for (source, code) in code {
+        for symbol in &builder.sources[source].object.symbols {
+            if symbol.is_function()
+                && let Some(offset) = symbol.section.and_then(|section| code.get(&section))
                 && names::is_identity(symbol.name, symbol.is_local())
             {
-                symbols.push((
-                    symbol.name.to_owned(),
-                    piece.offset + symbol.value,
-                    symbol.size,
-                ));
+                symbols.push((symbol.name.to_owned(), offset + symbol.value, symbol.size));
             }
         }
     }
+    symbols.sort_by_key(|(_, offset, _)| *offset);
     symbols
 }

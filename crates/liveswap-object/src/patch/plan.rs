@@ -1,14 +1,15 @@
 //! The way from new objects to a patch, and to the archives for what the process never needed before.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::names;
-use crate::patch::changes::{self, Refusal, Source};
+use crate::patch::changes::{self, Changes, Refusal, Source};
 use crate::patch::collect::Builder;
+use crate::patch::renewed;
+use crate::patch::statics::{self, StaticChanges};
 use crate::patch::{Identities, Member, NewObject, NewUnit, Planned, Room, Supply};
-use crate::patch::{renewed, statics};
+use crate::program::index::LiveParts;
 use crate::program::{LiveObject, Program};
 
 /// Compares new objects with what is live, and makes the patch to the next generation.
@@ -24,47 +25,122 @@ pub fn plan(
     supply: &dyn Supply,
     room: &Room,
 ) -> Result<Planned, Refusal> {
-    let mut members: Vec<Member> = Vec::new();
-    let mut units = Cow::Borrowed(units);
-    loop {
-        match attempt(program, &units, &members, identities, supply, room)? {
-            Attempt::Done(planned) => return Ok(*planned),
-            Attempt::Users(users) => {
-                for (unit, cgu) in users {
-                    take_in(program, supply, units.to_mut(), &unit, &cgu)?;
-                }
-            }
-            Attempt::Missing(missing) => {
-                let before = members.len();
-                for symbol in missing {
-                    pull(program, supply, &symbol, &mut members)?;
-                }
-                if members.len() == before {
-                    return Err(Refusal::NotUnderstood(
-                        "archive members do not define what their index says".into(),
-                    ));
-                }
-            }
+    let plan = Plan {
+        program,
+        identities,
+        supply,
+        room,
+    };
+    let mut sources = Vec::new();
+    for (number, unit) in units.iter().enumerate() {
+        for object in &unit.changed {
+            sources.push(plan.read(number, unit, object)?);
         }
+    }
+    plan.compare(units, sources)
+}
+
+/// What stays the same while the sources become more: live objects that have to be looked through as well, and members
+/// of archives. Each is read once, and lives as long as the call that added it; the rest is done from there.
+struct Plan<'p> {
+    program: &'p Program,
+    identities: &'p Identities,
+    supply: &'p dyn Supply,
+    room: &'p Room,
+}
+
+impl Plan<'_> {
+    fn read<'a>(
+        &self,
+        number: usize,
+        unit: &NewUnit,
+        object: &'a NewObject,
+    ) -> Result<Source<'a>, Refusal> {
+        let cgu = Some(Arc::clone(&object.cgu));
+        let renamed = &self.identities.renamed;
+        let source = Source::read(cgu, number, unit.optimised, &object.bytes, renamed)?;
+        Ok(source)
+    }
+
+    /// Finds what changed.
+    fn compare(&self, units: &[NewUnit], sources: Vec<Source<'_>>) -> Result<Planned, Refusal> {
+        not_replaceable(self.program, units, &sources)?;
+        let statics = statics::find(self.program, units, &sources, self.identities)?;
+        let users = renewed::users(self.program, units, &statics.renewed);
+        if !users.is_empty() {
+            let mut units = units.to_vec();
+            let mut taken_in = Vec::with_capacity(users.len());
+            for (unit, cgu) in users {
+                taken_in.push(take_in(self.program, self.supply, &mut units, unit, cgu)?);
+            }
+            let mut sources: Vec<Source<'_>> = sources;
+            for (number, object) in &taken_in {
+                sources.push(self.read(*number, &units[*number], object)?);
+            }
+            return self.compare(&units, sources);
+        }
+        let (identities, renewed) = (self.identities, &statics.renewed);
+        let changes = changes::find(self.program, units, &sources, identities, renewed)?;
+        self.build(units, sources, &[], changes, statics)
+    }
+
+    /// Makes the image.
+    fn build(
+        &self,
+        units: &[NewUnit],
+        sources: Vec<Source<'_>>,
+        members: &[Member],
+        changes: Changes,
+        statics: StaticChanges,
+    ) -> Result<Planned, Refusal> {
+        let mut builder = Builder::new(self.program, &sources, changes, &statics);
+        builder.collect(&statics)?;
+        // What no archive has is a matter of the shared libraries.
+        let mut missing: Vec<String> = builder
+            .missing
+            .iter()
+            .filter(|name| self.supply.member_defining(name).is_some())
+            .cloned()
+            .collect();
+        if missing.is_empty() {
+            return builder.finish(units, members, statics, self.room);
+        }
+        missing.sort_unstable();
+        // Members change nothing of what was compared.
+        let changes = builder.changes;
+        let mut all = members.to_vec();
+        for symbol in missing {
+            pull(self.program, self.supply, &symbol, &mut all)?;
+        }
+        let pulled = &all[members.len()..];
+        if pulled.is_empty() {
+            return Err(Refusal::NotUnderstood(
+                "archive members do not define what their index says".into(),
+            ));
+        }
+        let mut sources: Vec<Source<'_>> = sources;
+        for member in pulled {
+            let renamed = &self.identities.renamed;
+            sources.push(Source::read(
+                None,
+                usize::MAX,
+                true,
+                &member.bytes,
+                renamed,
+            )?);
+        }
+        self.build(units, sources, &all, changes, statics)
     }
 }
 
-enum Attempt {
-    Done(Box<Planned>),
-    /// Symbols that only archives have.
-    Missing(Vec<String>),
-    /// Live objects that have to be looked through as well: unit and name.
-    Users(Vec<(Arc<str>, Arc<str>)>),
-}
-
-/// Adds a live object to those that are compared.
+/// Adds a live object to those that are compared; gives it with the number of its unit.
 fn take_in(
     program: &Program,
     supply: &dyn Supply,
     units: &mut Vec<NewUnit>,
     unit: &Arc<str>,
     cgu: &Arc<str>,
-) -> Result<(), Refusal> {
+) -> Result<(usize, NewObject), Refusal> {
     let Some(live) = supply.live_object(cgu) else {
         return Err(Refusal::NotUnderstood(format!(
             "the object {cgu} cannot be read again"
@@ -89,11 +165,12 @@ fn take_in(
             units.len() - 1
         }
     };
-    units[place].changed.push(NewObject {
+    let object = NewObject {
         cgu: Arc::clone(cgu),
         bytes: live.bytes,
-    });
-    Ok(())
+    };
+    units[place].changed.push(object.clone());
+    Ok((place, object))
 }
 
 /// Adds the member that defines `symbol`, and those that it needs in turn. A symbol that no archive
@@ -142,77 +219,17 @@ fn pull(
     Ok(())
 }
 
-fn attempt(
-    program: &Program,
-    units: &[NewUnit],
-    members: &[Member],
-    identities: &Identities,
-    supply: &dyn Supply,
-    room: &Room,
-) -> Result<Attempt, Refusal> {
-    let mut sources = Vec::new();
-    for (n, unit) in units.iter().enumerate() {
-        for object in &unit.changed {
-            let cgu = Some(Arc::clone(&object.cgu));
-            sources.push(Source::read(
-                cgu,
-                n,
-                unit.optimised,
-                &object.bytes,
-                &identities.renamed,
-            )?);
-        }
-    }
-    for member in members {
-        sources.push(Source::read(
-            None,
-            usize::MAX,
-            true,
-            &member.bytes,
-            &identities.renamed,
-        )?);
-    }
-    not_replaceable(program, units, &sources)?;
-    let statics = statics::find(program, units, &sources, identities)?;
-    let users = renewed::users(program, units, &statics.renewed);
-    if !users.is_empty() {
-        let owned = users.into_iter();
-        let owned = owned.map(|(unit, cgu)| (Arc::clone(unit), Arc::clone(cgu)));
-        return Ok(Attempt::Users(owned.collect()));
-    }
-    let changes = changes::find(program, units, &sources, identities, &statics.renewed)?;
-    let mut builder = Builder::new(program, &sources, changes, &statics);
-    builder.collect(&statics)?;
-    // What no archive has is a matter of the shared libraries.
-    let missing: Vec<String> = builder
-        .missing
-        .iter()
-        .filter(|name| supply.member_defining(name).is_some())
-        .cloned()
-        .collect();
-    if !missing.is_empty() {
-        return Ok(Attempt::Missing(missing));
-    }
-    builder
-        .finish(units, members, statics, room)
-        .map(|planned| Attempt::Done(Box::new(planned)))
-}
-
 /// Refuses changes of code that has no section of its own.
 fn not_replaceable(
     program: &Program,
     units: &[NewUnit],
     sources: &[Source<'_>],
 ) -> Result<(), Refusal> {
+    let live = LiveParts::of(program, |index| &index.other_code);
     for source in sources.iter().filter(|source| source.cgu.is_some()) {
         let unit = &units[source.unit];
         for code in &source.index.other_code {
-            let known = program
-                .objects
-                .values()
-                .filter(|object| object.unit == unit.unit)
-                .any(|object| object.index.other_code.contains(code));
-            if !known {
+            if !live.contains(&unit.unit, code) {
                 return Err(Refusal::NotReplaceable(format!(
                     "code in `{}` of crate {} changed; it belongs to no function that can be replaced (global assembly?)",
                     code.0, unit.name

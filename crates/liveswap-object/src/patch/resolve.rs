@@ -164,12 +164,7 @@ impl Builder<'_, '_> {
                 _ => break,
             }
         }
-        if let Some((now, _)) = self
-            .changes
-            .renamed
-            .iter()
-            .find(|(_, old)| **old == name_now)
-        {
+        if let Some(now) = self.renamed_from.get(&name_now) {
             name_now = Arc::clone(now);
         }
         let key = FunctionKey {
@@ -221,18 +216,22 @@ impl Builder<'_, '_> {
         if !self.program.executable.imports(name) {
             self.missing.insert(name.to_owned());
         }
-        let import = self
-            .imports
-            .iter()
-            .position(|import| import.name == name)
-            .unwrap_or_else(|| {
-                self.imports.push(Import {
-                    name: name.to_owned(),
-                    weak,
-                });
-                self.imports.len() - 1
-            });
-        Ok(Goal::Import(import as u32))
+        Ok(Goal::Import(self.import(name, weak)))
+    }
+
+    /// The number of an import. It may be missing only if nobody needs it for certain.
+    fn import(&mut self, name: &str, weak: bool) -> u32 {
+        if let Some(number) = self.import_numbers.get(name) {
+            self.imports[*number as usize].weak &= weak;
+            return *number;
+        }
+        let number = self.imports.len() as u32;
+        self.imports.push(Import {
+            name: name.to_owned(),
+            weak,
+        });
+        self.import_numbers.insert(name.to_owned(), number);
+        number
     }
 
     /// What a thread-local reference means.

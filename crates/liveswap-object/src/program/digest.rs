@@ -14,6 +14,7 @@ use crate::elf::{Elf, Rela, Section};
 use crate::functions::Functions;
 use crate::patch::Renamed;
 use crate::program::call_site::CallSite;
+use crate::program::components::{self, Node};
 use crate::program::target::{Statics, Target, target};
 use crate::reference::{Meaning, meaning};
 
@@ -28,8 +29,7 @@ pub struct Digests<'o, 'a> {
     statics: &'o Statics<'a>,
     /// Functions that count under other names than they have.
     renamed: &'o Renamed,
-    /// `None`: under way; data may refer to itself in a circle.
-    known: HashMap<Section, Option<Digest>>,
+    known: HashMap<Section, Digest>,
 }
 
 impl<'o, 'a> Digests<'o, 'a> {
@@ -54,15 +54,18 @@ impl<'o, 'a> Digests<'o, 'a> {
     /// # Errors
     /// If the section has a relocation of an unknown kind.
     pub fn section(&mut self, section: Section) -> Result<Digest, Error> {
-        match self.known.get(&section) {
-            Some(Some(digest)) => return Ok(*digest),
-            Some(None) => return Ok(Digest(0)),
-            None => {}
+        if let Some(digest) = self.known.get(&section) {
+            return Ok(*digest);
         }
-        self.known.insert(section, None);
-        let digest = self.compute(section)?;
-        self.known.insert(section, Some(digest));
-        Ok(digest)
+        // Data may refer to itself in a circle.
+        let mut known = std::mem::take(&mut self.known);
+        let added = components::add(section, &mut known, |section| self.node(section));
+        self.known = known;
+        added?;
+        self.known
+            .get(&section)
+            .copied()
+            .ok_or_else(|| Error::Malformed("a section without a digest".into()))
     }
 
     /// The digest of a function: its body and, where it has one, its table of exceptions. The table
@@ -86,11 +89,13 @@ impl<'o, 'a> Digests<'o, 'a> {
         Ok(Digest(hash.digest128()))
     }
 
-    fn compute(&mut self, section: Section) -> Result<Digest, Error> {
+    /// A section by itself: data without a name that it refers to is listed, not counted.
+    fn node(&self, section: Section) -> Result<Node, Error> {
         let object = self.object;
         let data = &object.sections[section];
         let relocations = object.relocations(section)?;
         let mut hash = Xxh3::new();
+        let mut refers = Vec::new();
         hash.update(&data.size.to_le_bytes());
         hash.update(&data.align.to_le_bytes());
         hash.update(&[u8::from(data.is_thread_local())]);
@@ -117,18 +122,22 @@ impl<'o, 'a> Digests<'o, 'a> {
                 hash.update(name);
                 continue;
             }
-            self.target(section, rela, meaning, &mut hash)?;
+            refers.extend(self.target(section, rela, meaning, &mut hash));
         }
-        Ok(Digest(hash.digest128()))
+        Ok(Node {
+            own: Digest(hash.digest128()),
+            refers,
+        })
     }
 
+    /// What a relocation refers to; gives the section of data whose contents count.
     fn target(
-        &mut self,
+        &self,
         section: Section,
         rela: &Rela,
         meaning: Meaning,
         hash: &mut Xxh3,
-    ) -> Result<(), Error> {
+    ) -> Option<Section> {
         let object = self.object;
         let renamed = self.renamed;
         let counted = |name: &'a str| renamed.get(name).map_or(name, |name| &**name);
@@ -157,14 +166,13 @@ impl<'o, 'a> Digests<'o, 'a> {
                     hash.update(&[5]);
                     hash.update(element);
                 } else {
-                    let digest = self.section(data)?;
                     hash.update(&[6]);
-                    hash.update(&digest.0.to_le_bytes());
                     hash.update(&offset.wrapping_add_signed(rela.addend).to_le_bytes());
+                    return Some(data);
                 }
             }
         }
-        Ok(())
+        None
     }
 
     /// Whether data is a `core::panic::Location`: address and length of a file's name, line, column.

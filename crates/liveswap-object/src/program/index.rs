@@ -1,6 +1,6 @@
 //! What an object defines, with digests: all that has to be kept of an object that is live.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::Error;
@@ -8,6 +8,7 @@ use crate::elf::{Elf, Section, SectionData};
 use crate::functions::Functions;
 use crate::names;
 use crate::patch::Renamed;
+use crate::program::Program;
 use crate::program::digest::{Digest, Digests};
 use crate::program::target::Statics;
 use crate::reference::{FunctionUse, function_use};
@@ -123,6 +124,7 @@ impl ObjectIndex {
             .filter(|symbol| symbol.undefined && !symbol.name.is_empty())
             .map(|symbol| symbol.name.into())
             .collect();
+        let private = private_code(object);
         for (section, data) in object.sections.iter().enumerate() {
             if is_collected(data) {
                 let digest = digests.section(section)?;
@@ -132,7 +134,7 @@ impl ObjectIndex {
                 && data.is_loaded()
                 && data.size > 0
                 && functions.in_section(section).is_none()
-                && !is_private_code(object, section)
+                && !private.contains(&section)
             {
                 index
                     .other_code
@@ -143,6 +145,32 @@ impl ObjectIndex {
     }
 }
 
+/// Sections of one kind (of those that an index lists by name and digest) that live objects have.
+pub(crate) struct LiveParts<'a> {
+    /// With the unit of the object.
+    parts: HashSet<(&'a str, &'a str, Digest)>,
+}
+
+impl<'a> LiveParts<'a> {
+    pub fn of(
+        program: &'a Program,
+        kind: impl Fn(&'a ObjectIndex) -> &'a [(Arc<str>, Digest)],
+    ) -> LiveParts<'a> {
+        let objects = program.objects.values();
+        let parts = objects
+            .flat_map(|object| {
+                let parts = kind(&object.index).iter();
+                parts.map(|(name, digest)| (&*object.unit, &**name, *digest))
+            })
+            .collect();
+        LiveParts { parts }
+    }
+
+    pub fn contains(&self, unit: &str, (name, digest): &(Arc<str>, Digest)) -> bool {
+        self.parts.contains(&(unit, &**name, *digest))
+    }
+}
+
 /// The functions of the object that the code in a section calls.
 fn calls(
     object: &Elf<'_>,
@@ -150,12 +178,13 @@ fn calls(
     section: Section,
 ) -> Result<Vec<Arc<str>>, Error> {
     let mut found: Vec<Arc<str>> = Vec::new();
+    let mut seen: HashSet<&str> = HashSet::new();
     for rela in object.relocations(section)? {
         if let Some(function) = functions.meant_by(object, rela.symbol)
             && function_use(object.machine, &object.sections[section], &rela) == FunctionUse::Call
         {
             let name = object.symbols[function].name;
-            if !found.iter().any(|known| **known == *name) {
+            if seen.insert(name) {
                 found.push(name.into());
             }
         }
@@ -192,12 +221,18 @@ fn is_collected(data: &SectionData<'_>) -> bool {
         && !USUAL.iter().any(|start| data.name.starts_with(start))
 }
 
-/// Whether code belongs to the functions of its object that use it: it goes where they go.
-fn is_private_code(object: &Elf<'_>, section: Section) -> bool {
-    let mut symbols = object
-        .symbols
-        .iter()
-        .filter(|symbol| symbol.section == Some(section) && !symbol.is_section())
-        .peekable();
-    symbols.peek().is_some() && symbols.all(|symbol| symbol.is_local() && symbol.is_function())
+/// Code that belongs to the functions of its object that use it: it goes where they go. Only local functions name it.
+fn private_code(object: &Elf<'_>) -> HashSet<Section> {
+    let mut private = HashSet::new();
+    let mut public = HashSet::new();
+    for symbol in object.symbols.iter().filter(|symbol| !symbol.is_section()) {
+        let kind = if symbol.is_local() && symbol.is_function() {
+            &mut private
+        } else {
+            &mut public
+        };
+        kind.extend(symbol.section);
+    }
+    private.retain(|section| !public.contains(section));
+    private
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use liveswap_object::elf::Elf;
 use liveswap_object::names;
 use liveswap_object::patch::{
-    Identities, NewObject, NewUnit, NoSupply, Planned, Refusal, Room, plan,
+    Identities, NewObject, NewUnit, NoSupply, Planned, Refusal, Room, Supply, plan,
 };
 use liveswap_object::program::Program;
 use liveswap_object::program::executable::Executable;
@@ -99,6 +99,11 @@ impl LiveCrate {
 
     /// What an edit makes necessary.
     pub fn plan(&self, source: &str) -> Result<Planned, Refusal> {
+        self.plan_with(source, &NoSupply)
+    }
+
+    /// The same, with archives.
+    pub fn plan_with(&self, source: &str, supply: &dyn Supply) -> Result<Planned, Refusal> {
         let dir = tempfile::tempdir().unwrap();
         let object: Arc<[u8]> = compile(dir.path(), source, self.level, self.panic).into();
         let unit = NewUnit {
@@ -119,7 +124,7 @@ impl LiveCrate {
             &self.program,
             &[unit],
             &Identities::default(),
-            &NoSupply,
+            supply,
             &room,
         )
     }
@@ -130,6 +135,13 @@ impl LiveCrate {
         let image = planned.patch.image.clone().unwrap();
         self.program.commit(planned);
         Ok(image)
+    }
+
+    /// An edit that the process refuses; returns its image.
+    pub fn refused(&mut self, source: &str) -> Image {
+        let planned = self.plan(source).unwrap();
+        self.program.abandon(&planned);
+        planned.patch.image.unwrap()
     }
 
     /// Address in the executable of a static that people call so.
@@ -203,7 +215,7 @@ fn library(name: &str) -> Option<std::path::PathBuf> {
         })
 }
 
-fn run(command: &mut Command) {
+pub fn run(command: &mut Command) {
     let output = command.output().unwrap();
     assert!(
         output.status.success(),

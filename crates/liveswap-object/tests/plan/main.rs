@@ -2,6 +2,7 @@
 //! does it, edited, compiled again and compared.
 
 mod compiler;
+mod members;
 mod optimised;
 mod renewed;
 
@@ -279,5 +280,17 @@ fn a_function_that_comes_back_seen_by_others_has_its_slot_back() {
                 .any(|write| slot.contains(&write.word)),
             "{level:?}: who holds its address calls the new one"
         );
+    }
+}
+
+#[test]
+fn the_place_of_a_refused_image_was_given_again() {
+    for level in Level::ALL {
+        let mut live = live(level);
+        let edited = SOURCE.replace("private(n) + 1", "private(n) + 2");
+        let first = live.refused(&edited);
+        // Its initialisers may have run.
+        let again = live.swap(&edited).unwrap();
+        assert_eq!((first.first_slice, again.first_slice), (0, 1), "{level:?}");
     }
 }

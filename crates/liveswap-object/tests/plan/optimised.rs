@@ -97,3 +97,40 @@ pub extern "C" fn exported(n: u64) -> u64 {
     let live = LiveCrate::new(&whole, Level::Most);
     assert!(live.plan(source).is_err());
 }
+
+#[test]
+fn all_callers_between_two_edits_are_copied_whatever_their_order() {
+    const LENGTH: usize = 40;
+    let function = |n: usize| {
+        let callee = match n {
+            0 => "COUNT.fetch_add(x, Relaxed)".to_owned(),
+            n => format!("link_{}(x, y + {n}) * 3", n - 1),
+        };
+        format!("#[inline(never)] fn link_{n}(x: usize, y: usize) -> usize {{ {callee} }}\n")
+    };
+    let chain = |numbers: &mut dyn Iterator<Item = usize>| {
+        let links: String = numbers.map(function).collect();
+        format!(
+            "static COUNT: AtomicUsize = AtomicUsize::new(0);\n{links}
+            #[unsafe(no_mangle)]
+            pub extern \"C\" fn exported(x: usize) -> usize {{ link_{}(x, x * 3) + 1 }}",
+            LENGTH - 1
+        )
+    };
+    for source in [chain(&mut (0..LENGTH)), chain(&mut (0..LENGTH).rev())] {
+        let mut live = LiveCrate::new(&source, Level::Most);
+        let edited = source
+            .replace("fetch_add(x, Relaxed)", "fetch_add(x + 2, Relaxed)")
+            .replace("x * 3) + 1", "x * 3) + 2");
+        let planned = live.plan(&edited).unwrap();
+        let module = &planned.modules[0];
+        assert_eq!(module.changed, ["exported", "live::link_0"]);
+        let mut copied = module.copied.clone();
+        copied.sort();
+        let mut expected: Vec<_> = (1..LENGTH).map(|n| format!("live::link_{n}")).collect();
+        expected.sort();
+        assert_eq!(copied, expected);
+        live.swap(&edited).unwrap();
+        assert!(live.plan(&edited).unwrap().is_empty());
+    }
+}
