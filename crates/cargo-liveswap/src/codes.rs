@@ -31,6 +31,8 @@ pub enum Code {
     Signature,
     /// Code that is reached without a slot.
     NotReplaceable,
+    /// Liveswap itself broke down.
+    Internal,
     /// The patch is damaged.
     AgentDamaged,
     /// The patch is for another executable.
@@ -66,7 +68,7 @@ pub struct Explanation {
 
 impl Code {
     /// All of them, in order.
-    pub const ALL: [Code; 21] = [
+    pub const ALL: [Code; 22] = [
         Code::Layout,
         Code::Vtable,
         Code::StaticType,
@@ -80,6 +82,7 @@ impl Code {
         Code::NoAnswer,
         Code::Signature,
         Code::NotReplaceable,
+        Code::Internal,
         Code::AgentDamaged,
         Code::AgentExecutable,
         Code::AgentGeneration,
@@ -225,6 +228,15 @@ impl Code {
                 why: "Nothing leads the program to a new copy of it: it would go on in the old one, \
                       silently.",
                 advice: "Start the program anew, or take that part of the change back.",
+            },
+            Code::Internal => Explanation {
+                code: "LS0014",
+                title: "an internal error of liveswap",
+                problem: "Liveswap itself broke down (a panic) while it worked on the change. The \
+                          message has its words; the lines before it name the place.",
+                why: "What the work would have led to is not known. The program goes on as it was.",
+                advice: "Please report it, with the message and the edit. The next save is taken in as \
+                         usual, unless it fails in the same way: then start the program anew.",
             },
             Code::AgentDamaged => Explanation {
                 code: "LS0101",

@@ -213,6 +213,13 @@ impl Build {
         Ok(())
     }
 
+    /// A panic ended a compilation, and what was being changed may be half changed. Cargo is asked next, and
+    /// says all of it again; until then any file of a package may be a source.
+    pub fn broke_down(&mut self) {
+        self.needs_cargo = true;
+        self.failed = (0..self.units.len()).collect();
+    }
+
     /// The files that the program was compiled from, and those that cargo reads.
     pub fn sources(&self) -> Vec<PathBuf> {
         let mut files: BTreeSet<PathBuf> = BTreeSet::new();

@@ -260,7 +260,7 @@ fn each_failure_is_one_report() {
         code: "LS0001".into(),
         message: "S".into(),
     };
-    let cases: [(Done<u32>, &str); 6] = [
+    let cases: [(Done<u32>, &str); 7] = [
         (Done::Failed(compile_error()), "build_failed"),
         (
             Done::Failed(BuildError::Cargo { status: 101 }),
@@ -274,6 +274,7 @@ fn each_failure_is_one_report() {
             Done::Failed(BuildError::NeedsRestart { reason: "r".into() }),
             "refused",
         ),
+        (Done::Failed(BuildError::Internal("i".into())), "refused"),
         (planned(refused()), "refused"),
         (
             planned(Outcome::Unchanged {
