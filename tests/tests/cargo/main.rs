@@ -12,6 +12,7 @@ mod new_things;
 mod old_bodies;
 mod ordinary;
 mod panics;
+mod places;
 mod pointers;
 mod restarts;
 mod saves;
