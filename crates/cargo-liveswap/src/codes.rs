@@ -197,7 +197,8 @@ impl Code {
                 code: "LS0010",
                 title: "the change needs a restart",
                 problem: "A build script, a profile, a feature set, the folder or the types of a crate, \
-                          or the version of a dependency changed. The message names it.",
+                          the version of a dependency, or a crate in a dynamic library (`dylib`) \
+                          changed. The message names it.",
                 why: "Such a change rebuilds code that is not reloadable, or all of the program, with \
                       other layouts.",
                 advice: "End the program and run `cargo liveswap run` again, or take the change back.",

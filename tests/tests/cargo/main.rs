@@ -1,6 +1,7 @@
 //! `cargo liveswap run` on small real projects: what goes live, what is held back, what survives.
 
 mod closures;
+mod dynamic;
 mod identity;
 mod kinds;
 mod layouts;

@@ -8,6 +8,7 @@ mod cargo;
 mod cargo_files;
 mod compile;
 mod config;
+mod contents;
 mod dep_info;
 pub mod diagnostics;
 mod difference;
@@ -29,6 +30,7 @@ use std::path::{Path, PathBuf};
 use cargo::{Cargo, Ready};
 use cargo_files::CargoFiles;
 use config::Config;
+use contents::Contents;
 use diagnostics::Colours;
 use program::{Graph, Records};
 use project::Project;
@@ -62,6 +64,8 @@ pub struct Build {
     exe: PathBuf,
     /// What it is linked with.
     inputs: Inputs,
+    /// What libraries that stay as they are contain.
+    contents: Contents,
     /// Source files that are not what was compiled.
     suspects: BTreeSet<PathBuf>,
     /// Units whose last compilation failed.
@@ -102,6 +106,7 @@ impl Build {
             toolchain: Toolchain::of(&cwd),
             exe: PathBuf::new(),
             inputs: Inputs::default(),
+            contents: Contents::default(),
             suspects: BTreeSet::new(),
             failed: Vec::new(),
             needs_cargo: false,
@@ -139,6 +144,7 @@ impl Build {
             .map(Record::key)
             .unwrap_or_default();
         self.take_over(&records, &program, &manifest)?;
+        self.contents.learn(&self.graph);
         self.exe = ready.exe;
         self.inputs = manifest.inputs.clone();
         let mut linked = linked(manifest);
@@ -173,7 +179,7 @@ impl Build {
         program: &str,
         manifest: &Manifest,
     ) -> Result<(), BuildError> {
-        let graph = records.graph(program);
+        let graph = records.graph(program, &manifest.inputs);
         let mut linked: HashMap<&str, _> = manifest
             .crates
             .iter()
@@ -256,6 +262,12 @@ impl Build {
         files.into_iter().collect()
     }
 
+    /// The names of the user's crates whose code stays as it is.
+    pub fn fixed_crates(&self) -> Vec<String> {
+        let names = self.graph.fixed().map(|record| record.crate_name.clone());
+        names.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
     /// Folders in which files of the build are or may appear: packages and the workspace's root.
     pub fn watch_roots(&self) -> Vec<PathBuf> {
         let mut roots: BTreeSet<PathBuf> = self
@@ -267,6 +279,7 @@ impl Build {
             self.graph
                 .helpers
                 .iter()
+                .chain(self.graph.fixed())
                 .filter(|record| record.kind != Kind::Foreign)
                 .map(|record| record.manifest_dir.path().to_owned()),
         );

@@ -16,6 +16,7 @@ use crate::files;
 use crate::model::{BuildError, CancelToken, Compiled};
 use crate::stage::linker::INPUTS;
 use crate::stage::manifest::Inputs;
+use crate::stage::record::Record;
 
 impl Build {
     /// Asks cargo what is stale, and gives out the objects that are new.
@@ -30,6 +31,8 @@ impl Build {
         for path in &self.suspects {
             seen.read(path);
         }
+        // Cargo may be about to overwrite them.
+        self.contents.wait();
         let collect = self.stage.collect();
         let ready = self.cargo.rebuild(&collect, cancel)?;
         if ready.exe != self.exe {
@@ -47,12 +50,17 @@ impl Build {
             let output = program.output();
             files::remove(&output).map_err(|error| at(&output, &error))?;
         }
-        let graph = records.graph(&program.key());
-        if let Some(reason) = difference::of_graphs(&self.graph, &graph) {
+        let inputs = if is_new {
+            read_inputs(&replay::collected(&collect, program))?
+        } else {
+            self.inputs.clone()
+        };
+        let graph = records.graph(&program.key(), &inputs);
+        let is_same = |record: &Record| self.contents.is_same(record);
+        let difference = difference::of_graphs(&self.graph, &graph, &is_same)
+            .or_else(|| difference::of_inputs(&self.inputs, &inputs, &self.target_dir));
+        if let Some(reason) = difference {
             return Err(restart(&reason));
-        }
-        if is_new {
-            self.check_inputs(&replay::collected(&collect, program))?;
         }
         let mut units = self.units_of(&graph);
         for unit in &mut units {
@@ -74,6 +82,7 @@ impl Build {
 
         self.units = units;
         self.set_graph(graph)?;
+        self.contents.learn(&self.graph);
         self.failed.clear();
         self.forget_suspects(&mut seen);
         let _ = fs::remove_dir_all(&collect);
@@ -117,18 +126,14 @@ impl Build {
             .map(Some)
             .map_err(BuildError::Failed)
     }
+}
 
-    /// Whether the process has what the program would be linked with now.
-    fn check_inputs(&self, collected: &Path) -> Result<(), BuildError> {
-        let file = collected.join(INPUTS);
-        let bytes = fs::read(&file).map_err(|error| at(&file, &error))?;
-        let inputs: Inputs = serde_json::from_slice(&bytes)
-            .map_err(|error| BuildError::Failed(format!("{}: {error}", file.display())))?;
-        match difference::of_inputs(&self.inputs, &inputs, &self.target_dir) {
-            Some(reason) => Err(restart(&reason)),
-            None => Ok(()),
-        }
-    }
+/// What the program would be linked with now.
+fn read_inputs(collected: &Path) -> Result<Inputs, BuildError> {
+    let file = collected.join(INPUTS);
+    let bytes = fs::read(&file).map_err(|error| at(&file, &error))?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| BuildError::Failed(format!("{}: {error}", file.display())))
 }
 
 fn restart(reason: &str) -> BuildError {

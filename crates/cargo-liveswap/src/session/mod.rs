@@ -151,6 +151,13 @@ fn start(build: Build, launch: Launch, linked: Linked, reports: Reports) -> Resu
             None
         }
     };
+    let fixed = build.fixed_crates();
+    if !fixed.is_empty() {
+        reports.note(&format!(
+            "{}: in a dynamic library (`dylib`), whose code does not change while the program runs",
+            fixed.join(", ")
+        ));
+    }
     let engine = open_engine(linked, events.clone())?;
     let (jobs, to_do) = channel();
     let (stopped, has_stopped) = channel::<()>();
