@@ -17,6 +17,7 @@ mod program;
 pub mod project;
 mod rebuild;
 mod replay;
+mod restore;
 mod setup;
 mod toolchain;
 mod unit;
@@ -35,13 +36,13 @@ use diagnostics::Colours;
 use program::{Graph, Records};
 use project::Project;
 use toolchain::Toolchain;
-use unit::Unit;
+use unit::{Kept, Unit};
 use versions::{Reader, canonical};
 
 use crate::files;
 use crate::model::{BuildError, Change, Launch, Linked, LinkedCrate, RunOptions};
 use crate::stage::layout::Stage;
-use crate::stage::manifest::{Inputs, Manifest};
+use crate::stage::manifest::{Inputs, Manifest, Object};
 use crate::stage::record::{Kind, Record};
 use crate::stage::text::Text;
 
@@ -72,8 +73,10 @@ pub struct Build {
     failed: Vec<usize>,
     /// Whether cargo has to be asked before anything is compiled.
     needs_cargo: bool,
-    /// Held as long as the session lasts.
-    _lock: File,
+    /// Whether objects that were kept when the program was linked have been removed since.
+    keeps_again: bool,
+    /// Of the target folder, held as long as the session lasts.
+    lock: File,
 }
 
 impl Build {
@@ -110,7 +113,8 @@ impl Build {
             suspects: BTreeSet::new(),
             failed: Vec::new(),
             needs_cargo: false,
-            _lock: lock,
+            keeps_again: false,
+            lock,
         })
     }
 
@@ -187,18 +191,10 @@ impl Build {
             .collect();
         let mut units = Vec::new();
         for (record, time) in &graph.live {
-            let (hashes, native) = match linked.remove(record.unit.as_str()) {
-                Some(krate) => (
-                    krate
-                        .objects
-                        .iter()
-                        .map(|object| (object.cgu.clone(), object.hash.0))
-                        .collect(),
-                    krate.native.0,
-                ),
-                None => (BTreeMap::new(), 0),
-            };
-            units.push(Unit::new(record.clone(), *time, hashes, native));
+            let krate = linked.remove(record.unit.as_str());
+            let native = krate.map_or(0, |krate| krate.native.0);
+            let kept = krate.map(|krate| kept(&krate.objects)).unwrap_or_default();
+            units.push(Unit::new(record.clone(), *time, kept, native));
         }
         self.units = units;
         self.set_graph(graph)
@@ -325,6 +321,17 @@ impl Build {
         }
         Change::Irrelevant
     }
+}
+
+fn kept(objects: &[Object]) -> BTreeMap<String, Kept> {
+    let kept = |object: &Object| Kept {
+        path: object.path.path().to_owned(),
+        hash: object.hash.0,
+    };
+    let objects = objects.iter();
+    objects
+        .map(|object| (object.cgu.clone(), kept(object)))
+        .collect()
 }
 
 /// What a session and an engine have to know of a linked program.

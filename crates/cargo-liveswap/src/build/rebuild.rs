@@ -27,6 +27,7 @@ impl Build {
     pub fn rebuild(&mut self, cancel: &CancelToken) -> Result<Compiled, BuildError> {
         // Until all went well, repeating commands of the last build could mix two builds.
         self.needs_cargo = true;
+        self.keeps_again |= self.restore()?;
         let mut seen = Reader::default();
         for path in &self.suspects {
             seen.read(path);
@@ -64,7 +65,9 @@ impl Build {
         }
         let mut units = self.units_of(&graph);
         for unit in &mut units {
+            unit.keeps_again = self.keeps_again;
             let objects = self.objects_of(unit, &collect)?;
+            unit.keeps_again = false;
             if let Some(objects) = objects {
                 if objects.native != unit.native && !unit.is_program() {
                     let name = &unit.record.crate_name;
@@ -87,6 +90,7 @@ impl Build {
         self.forget_suspects(&mut seen);
         let _ = fs::remove_dir_all(&collect);
         self.needs_cargo = false;
+        self.keeps_again = false;
         let mut compiled = self.hand_out(Vec::new());
         compiled.new_archives = new_archives;
         Ok(compiled)

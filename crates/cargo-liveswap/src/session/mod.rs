@@ -134,8 +134,9 @@ fn start(build: Build, launch: Launch, linked: Linked, reports: Reports) -> Resu
     let published = session_file::SessionFile {
         pid: std::process::id(),
         control: run_dir.control_socket(),
+        target_dir,
     }
-    .publish(&target_dir);
+    .publish(run_dir.sockets());
     if let Err(error) = &published {
         reports.note(&format!(
             "`cargo liveswap status` will not find this session: {error}"

@@ -12,6 +12,7 @@ use liveswap_protocol::message::Hello;
 use super::batch::Batch;
 use super::event::Event;
 use super::parts::{Begun, Builder, DebugFile, Done, Job, NoAgent, Outcome, Planner};
+use super::run_dir;
 use super::stamps::Stamps;
 use super::watcher::Watcher;
 use crate::codes::Code;
@@ -341,6 +342,10 @@ fn begun(paths: Vec<PathBuf>, noticed: SystemTime) -> Begun {
 
 fn write(file: &DebugFile) -> std::io::Result<()> {
     let (path, bytes) = &file.for_debugger;
+    if let Some(folder) = file.path.parent() {
+        // `cargo clean` removes it.
+        run_dir::private_folder(folder)?;
+    }
     // A patch that was refused may have left files, and links that would lead what is written astray.
     for old in file.links.iter().chain([&file.path, path]) {
         files::remove(old)?;
