@@ -209,7 +209,8 @@ impl Code {
                 problem: "The run-time in the program did not answer, or closed its connection.",
                 why: "Whether the change was taken in is not known.",
                 advice: "A program that is stopped (Ctrl-Z, a debugger) answers when it goes on. If it \
-                         closed its file descriptors or replaced itself (`exec`), start it anew.",
+                         closed its file descriptors, or replaced itself (`exec`) and did not connect \
+                         again, start it anew.",
             },
             Code::Signature => Explanation {
                 code: "LS0012",

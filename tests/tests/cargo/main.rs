@@ -4,6 +4,7 @@ mod cleaned;
 mod closures;
 mod dynamic;
 mod identity;
+mod images;
 mod kinds;
 mod layouts;
 mod linkers;

@@ -1,6 +1,7 @@
 //! The machine against a worker, a program and a user that are only channels.
 
 mod deferred;
+mod images;
 mod looks;
 
 use super::*;
@@ -344,6 +345,7 @@ fn a_run_time_that_is_gone_refuses_and_the_program_goes_on() {
     assert_eq!(bench.reports()[1]["code"], "LS0011");
     assert!(matches!(bench.jobs.try_recv(), Ok(Job::Abandon(42))));
     bench.save(&["a.rs"]);
+    bench.passes(GONE);
     assert!(matches!(
         bench.jobs.try_recv(),
         Ok(Job::Changed { hello: Err(_), .. })
