@@ -31,6 +31,8 @@ pub enum Code {
     Signature,
     /// Code that is reached without a slot.
     NotReplaceable,
+    /// Liveswap itself broke down.
+    Internal,
     /// The patch is damaged.
     AgentDamaged,
     /// The patch is for another executable.
@@ -70,7 +72,7 @@ pub struct Explanation {
 
 impl Code {
     /// All of them, in order.
-    pub const ALL: [Code; 23] = [
+    pub const ALL: [Code; 24] = [
         Code::Layout,
         Code::Vtable,
         Code::StaticType,
@@ -84,6 +86,7 @@ impl Code {
         Code::NoAnswer,
         Code::Signature,
         Code::NotReplaceable,
+        Code::Internal,
         Code::AgentDamaged,
         Code::AgentExecutable,
         Code::AgentGeneration,
@@ -200,7 +203,8 @@ impl Code {
                 code: "LS0010",
                 title: "the change needs a restart",
                 problem: "A build script, a profile, a feature set, the folder or the types of a crate, \
-                          or the version of a dependency changed. The message names it.",
+                          the version of a dependency, or a crate in a dynamic library (`dylib`) \
+                          changed. The message names it.",
                 why: "Such a change rebuilds code that is not reloadable, or all of the program, with \
                       other layouts.",
                 advice: "End the program and run `cargo liveswap run` again, or take the change back.",
@@ -211,7 +215,8 @@ impl Code {
                 problem: "The run-time in the program did not answer, or closed its connection.",
                 why: "Whether the change was taken in is not known.",
                 advice: "A program that is stopped (Ctrl-Z, a debugger) answers when it goes on. If it \
-                         closed its file descriptors or replaced itself (`exec`), start it anew.",
+                         closed its file descriptors, or replaced itself (`exec`) and did not connect \
+                         again, start it anew.",
             },
             Code::Signature => Explanation {
                 code: "LS0012",
@@ -231,6 +236,15 @@ impl Code {
                 why: "Nothing leads the program to a new copy of it: it would go on in the old one, \
                       silently.",
                 advice: "Start the program anew, or take that part of the change back.",
+            },
+            Code::Internal => Explanation {
+                code: "LS0014",
+                title: "an internal error of liveswap",
+                problem: "Liveswap itself broke down (a panic) while it worked on the change. The \
+                          message has its words; the lines before it name the place.",
+                why: "What the work would have led to is not known. The program goes on as it was.",
+                advice: "Please report it, with the message and the edit. The next save is taken in as \
+                         usual, unless it fails in the same way: then start the program anew.",
             },
             Code::AgentDamaged => Explanation {
                 code: "LS0101",

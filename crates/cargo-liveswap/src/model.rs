@@ -136,6 +136,9 @@ pub enum BuildError {
         /// Its exit status; 128 + the signal that ended it.
         status: i32,
     },
+    /// Liveswap itself broke down, with these words.
+    #[error("internal error of liveswap: {0}")]
+    Internal(String),
     /// Something that is nobody's edit: a file that cannot be read, a tool that does not start.
     #[error("{0}")]
     Failed(String),

@@ -9,6 +9,7 @@ use crate::cli::WhereArgs;
 use crate::log::stderr_line;
 use crate::model::RunOptions;
 use crate::session::control::{Answer, Request, ask};
+use crate::session::run_dir::base;
 use crate::session::session_file::SessionFile;
 
 /// A session that answers.
@@ -102,7 +103,7 @@ fn sessions(place: &WhereArgs) -> Result<(PathBuf, Vec<Living>), ExitCode> {
         ExitCode::FAILURE
     })?;
     let mut living = Vec::new();
-    for (path, file) in SessionFile::find(&project.target_dir) {
+    for (path, file) in SessionFile::find(&project.target_dir, base().as_deref()) {
         match ask(&file.control, Request::Status) {
             Ok(status) => living.push(Living {
                 pid: file.pid,

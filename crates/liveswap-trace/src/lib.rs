@@ -38,7 +38,8 @@ pub fn init_from_env(target: &'static str, write_line: fn(&str)) -> Result<(), S
 
 /// The level that a value of the variable asks for; `None` if it asks for silence.
 fn level(text: &str) -> Result<Option<Level>, String> {
-    if text.is_empty() || text == "off" {
+    // Levels have names in any case, and numbers, of which this is the one below the first.
+    if text.is_empty() || text.eq_ignore_ascii_case("off") || text == "0" {
         return Ok(None);
     }
     text.parse().map(Some).map_err(|_| {
@@ -143,8 +144,11 @@ mod tests {
     #[test]
     fn a_level_is_known_off_or_a_complaint() {
         assert_eq!(level("trace"), Ok(Some(Level::TRACE)));
-        assert_eq!(level("off"), Ok(None));
-        assert_eq!(level(""), Ok(None));
+        assert_eq!(level("DEBUG"), Ok(Some(Level::DEBUG)));
+        assert_eq!(level("5"), Ok(Some(Level::TRACE)));
+        for silence in ["off", "OFF", "0", ""] {
+            assert_eq!(level(silence), Ok(None), "{silence:?}");
+        }
         let complaint = level("loud").unwrap_err();
         assert!(complaint.starts_with("LIVESWAP_LOG=loud "), "{complaint}");
     }

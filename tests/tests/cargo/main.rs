@@ -1,7 +1,10 @@
 //! `cargo liveswap run` on small real projects: what goes live, what is held back, what survives.
 
+mod cleaned;
 mod closures;
+mod dynamic;
 mod identity;
+mod images;
 mod kinds;
 mod layouts;
 mod linkers;
@@ -12,6 +15,7 @@ mod new_things;
 mod old_bodies;
 mod ordinary;
 mod panics;
+mod places;
 mod pointers;
 mod restarts;
 mod saves;

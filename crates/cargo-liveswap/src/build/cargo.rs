@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -18,6 +18,9 @@ use crate::model::{BuildError, CancelToken, Diagnostic, Launch, RunOptions};
 use crate::stage::env as names;
 use crate::stage::layout::{self, Stage};
 use crate::stage::runner::Started;
+
+/// The folder for what cargo builds on the way, wherever the user's is.
+const BUILD_DIR: &str = "CARGO_BUILD_BUILD_DIR";
 
 /// How cargo is called.
 #[derive(Debug)]
@@ -66,7 +69,6 @@ impl Cargo {
             ("CARGO_INCREMENTAL".into(), "1".into()),
             // Link-time optimisation would leave no objects to replace.
             (lto_variable(&options.profile).into(), "off".into()),
-            ("CARGO_BUILD_BUILD_DIR".into(), target_dir.into()),
             (names::STAGE_DIR.into(), stage.root().into()),
             (names::LAUNCH.into(), stage.launch().into()),
             (
@@ -75,6 +77,9 @@ impl Cargo {
             ),
         ];
         environment.extend(runner_setting(&runner, stage, &config.targets));
+        let cwd = env::current_dir().unwrap_or_default();
+        let build_dir = without_braces(target_dir, &cwd);
+        environment.extend(build_dir.map(|path| (BUILD_DIR.into(), path.into())));
         Cargo {
             program: project.cargo.clone().into(),
             args,
@@ -97,6 +102,7 @@ impl Cargo {
         let mut command = Command::new(&self.program);
         command
             .arg("run")
+            .env_remove(BUILD_DIR)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .env(names::RUN, self.run())
             .stdin(Stdio::null());
@@ -257,6 +263,7 @@ impl Cargo {
             name.as_encoded_bytes()
                 .starts_with(names::PREFIX.as_bytes())
                 || name == "CARGO_TERM_PROGRESS_WHEN"
+                || name == BUILD_DIR
                 || self.environment.iter().any(|(ours, _)| ours == name)
         };
         let mut users: Vec<_> = env.into_iter().filter(|(name, _)| !is_ours(name)).collect();
@@ -327,6 +334,24 @@ fn runner_setting(runner: &Path, stage: &Stage, targets: &[String]) -> Vec<(OsSt
     settings
 }
 
+/// A name for a folder that cargo does not take for a template: it replaces what stands in braces and
+/// has no way to write one. A folder that has braces above `cwd` only is named from there. `None`: there is no such
+/// name; without one, cargo takes the target folder.
+fn without_braces(folder: &Path, cwd: &Path) -> Option<PathBuf> {
+    let is_plain = |path: &Path| {
+        let bytes = path.as_os_str().as_encoded_bytes();
+        !bytes.iter().any(|byte| matches!(byte, b'{' | b'}'))
+    };
+    if is_plain(folder) {
+        return Some(folder.to_owned());
+    }
+    let common = folder.ancestors().find(|above| cwd.starts_with(above))?;
+    let up = cwd.strip_prefix(common).ok()?.components();
+    let down = folder.strip_prefix(common).ok()?;
+    let relative = up.map(|_| Path::new("..")).chain([down]).collect();
+    Some(relative).filter(|path: &PathBuf| is_plain(path))
+}
+
 fn lto_variable(profile: &str) -> String {
     let profile = if profile.is_empty() { "dev" } else { profile };
     format!(
@@ -392,6 +417,16 @@ mod tests {
     fn profiles_have_variables() {
         assert_eq!(lto_variable("my-fast"), "CARGO_PROFILE_MY_FAST_LTO");
         assert_eq!(lto_variable(""), "CARGO_PROFILE_DEV_LTO");
+    }
+
+    #[test]
+    fn a_folder_with_braces_is_named_without_them() {
+        let name = |folder: &str, cwd: &str| without_braces(folder.as_ref(), cwd.as_ref());
+        assert_eq!(name("/p/t", "/p"), Some("/p/t".into()));
+        assert_eq!(name("/a{b/t/l", "/a{b"), Some("t/l".into()));
+        assert_eq!(name("/a}b/t/l", "/a}b/c/d"), Some("../../t/l".into()));
+        assert_eq!(name("/a{b}/t", "/c"), None);
+        assert_eq!(name("/p/a{b}/t", "/p"), None);
     }
 
     #[test]

@@ -31,6 +31,7 @@ impl CargoFiles {
             .iter()
             .map(|(record, _)| record)
             .chain(&graph.helpers)
+            .chain(graph.fixed())
             .filter(|record| record.kind != crate::stage::record::Kind::Foreign)
             .map(|record| record.manifest_dir.path().to_owned())
             .collect();
@@ -48,7 +49,7 @@ impl CargoFiles {
                 files.add(&folder.join(name));
             }
         }
-        for record in &graph.helpers {
+        for record in graph.helpers.iter().chain(graph.fixed()) {
             if record.kind != crate::stage::record::Kind::Foreign {
                 files.add_sources(&record.dep_info(), &project.workspace_root);
             }

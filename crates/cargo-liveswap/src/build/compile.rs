@@ -30,7 +30,7 @@ impl Build {
         changed: &[PathBuf],
         cancel: &CancelToken,
     ) -> Result<Compiled, BuildError> {
-        let mut by_cargo = self.needs_cargo;
+        let mut by_cargo = self.needs_cargo || self.is_cleaned();
         for path in changed {
             let real = canonical(path);
             match self.classify(path) {
@@ -65,7 +65,7 @@ impl Build {
     /// # Errors
     /// As [`Build::compile`].
     pub fn finish_deferred(&mut self, cancel: &CancelToken) -> Result<Compiled, BuildError> {
-        if self.needs_cargo {
+        if self.needs_cargo || self.is_cleaned() {
             return Ok(Compiled::default());
         }
         let mut seen = Reader::default();

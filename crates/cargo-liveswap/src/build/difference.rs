@@ -8,7 +8,8 @@ use crate::stage::manifest::Inputs;
 use crate::stage::record::{Kind, Record};
 
 /// Why a program of the old graph has to be started anew to become one of the new, if so.
-pub fn of_graphs(old: &Graph, new: &Graph) -> Option<String> {
+/// `is_same`: whether a library that was built anew contains what the program was linked with.
+pub fn of_graphs(old: &Graph, new: &Graph, is_same: &dyn Fn(&Record) -> bool) -> Option<String> {
     let live = new.live.iter().find_map(|(record, _)| {
         let before = old
             .live
@@ -20,7 +21,7 @@ pub fn of_graphs(old: &Graph, new: &Graph) -> Option<String> {
     live.or_else(|| of_places(old, new)).or_else(|| {
         new.foreign
             .values()
-            .find_map(|record| of_foreign(record, old, new))
+            .find_map(|record| of_foreign(record, old, new, is_same))
     })
 }
 
@@ -98,10 +99,23 @@ fn changes(old: &[String], new: &[String]) -> String {
     }
 }
 
-fn of_foreign(record: &Record, old: &Graph, new: &Graph) -> Option<String> {
+fn of_foreign(
+    record: &Record,
+    old: &Graph,
+    new: &Graph,
+    is_same: &dyn Fn(&Record) -> bool,
+) -> Option<String> {
     if let Some(before) = old.foreign.get(&record.key()) {
-        return (before.run != record.run)
-            .then(|| format!("the dependency `{}` was built anew", record.package));
+        if before.run == record.run || is_same(record) {
+            return None;
+        }
+        let name = &record.package;
+        return Some(match record.kind {
+            Kind::Foreign => format!("the dependency `{name}` was built anew"),
+            _ => format!(
+                "`{name}` is in a dynamic library (`dylib`), whose code does not change while the program runs"
+            ),
+        });
     }
     // Another version beside the one that stays is an addition.
     let replaced = old.foreign.values().find(|before| {
@@ -180,6 +194,10 @@ mod tests {
         }
     }
 
+    fn never(_: &Record) -> bool {
+        false
+    }
+
     fn graph(live: &[Record], foreign: &[Record]) -> Graph {
         Graph {
             live: live
@@ -210,11 +228,38 @@ mod tests {
                 record("itoa", "1.0.0", "itoa-1", Kind::Foreign),
             ],
         );
-        assert_eq!(of_graphs(&old, &new), None);
+        assert_eq!(of_graphs(&old, &new, &never), None);
         new.foreign.retain(|key, _| !key.starts_with("serde-1"));
         assert_eq!(
-            of_graphs(&old, &new).unwrap(),
+            of_graphs(&old, &new, &never).unwrap(),
             "the dependency `serde` changed from version 1.0.1 to 2.0.0"
+        );
+    }
+
+    #[test]
+    fn a_dependency_that_was_built_anew_and_contains_the_same_was_another_for_ever() {
+        let record = |run: &str, kind| Record {
+            run: run.to_owned(),
+            ..record("a", "1", "a-1", kind)
+        };
+        let graphs = |kind| {
+            (
+                graph(&[], &[record("1", kind)]),
+                graph(&[], &[record("2", kind)]),
+            )
+        };
+        let (old, new) = graphs(Kind::Foreign);
+        assert_eq!(of_graphs(&old, &new, &|_| true), None);
+        assert_eq!(
+            of_graphs(&old, &new, &never).unwrap(),
+            "the dependency `a` was built anew"
+        );
+        let (old, new) = graphs(Kind::Helper);
+        assert_eq!(of_graphs(&old, &new, &|_| true), None);
+        let reason = of_graphs(&old, &new, &never).unwrap();
+        assert!(
+            reason.starts_with("`a` is in a dynamic library"),
+            "{reason}"
         );
     }
 
@@ -224,13 +269,18 @@ mod tests {
         let mut new = old.clone();
         new.features.push("fast".to_owned());
         assert_eq!(
-            of_graphs(&graph(slice::from_ref(&old), &[]), &graph(&[new], &[])).unwrap(),
+            of_graphs(
+                &graph(slice::from_ref(&old), &[]),
+                &graph(&[new], &[]),
+                &never
+            )
+            .unwrap(),
             "the features of `app` changed (+ fast)"
         );
         let mut new = old.clone();
         new.code_options.push("-C opt-level=1".to_owned());
         assert!(
-            of_graphs(&graph(&[old], &[]), &graph(&[new], &[]))
+            of_graphs(&graph(&[old], &[]), &graph(&[new], &[]), &never)
                 .unwrap()
                 .contains("+ -C opt-level=1")
         );
@@ -244,7 +294,7 @@ mod tests {
                 Kind::Live => graph(slice::from_ref(record), &[]),
                 _ => graph(&[], slice::from_ref(record)),
             };
-            of_graphs(&graph(old), &graph(new))
+            of_graphs(&graph(old), &graph(new), &never)
         };
         let mut moved = record("c", "1", "c-2", Kind::Live);
         moved.manifest_dir = "crates/c".into();
@@ -262,7 +312,7 @@ mod tests {
         // A second version beside the one that stays is new, and so is a library beside a program of
         // its name.
         let both = graph(&[old.clone(), moved, other_types], &[of_others]);
-        assert_eq!(of_graphs(&graph(&[old], &[]), &both), None);
+        assert_eq!(of_graphs(&graph(&[old], &[]), &both, &never), None);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod cargo;
 mod cargo_files;
 mod compile;
 mod config;
+mod contents;
 mod dep_info;
 pub mod diagnostics;
 mod difference;
@@ -16,6 +17,7 @@ mod program;
 pub mod project;
 mod rebuild;
 mod replay;
+mod restore;
 mod setup;
 mod toolchain;
 mod unit;
@@ -29,17 +31,18 @@ use std::path::{Path, PathBuf};
 use cargo::{Cargo, Ready};
 use cargo_files::CargoFiles;
 use config::Config;
+use contents::Contents;
 use diagnostics::Colours;
 use program::{Graph, Records};
 use project::Project;
 use toolchain::Toolchain;
-use unit::Unit;
+use unit::{Kept, Unit};
 use versions::{Reader, canonical};
 
 use crate::files;
 use crate::model::{BuildError, Change, Launch, Linked, LinkedSources, LinkedCrate, RunOptions};
 use crate::stage::layout::Stage;
-use crate::stage::manifest::{Inputs, Manifest};
+use crate::stage::manifest::{Inputs, Manifest, Object};
 use crate::stage::record::{Kind, Record};
 use crate::stage::text::Text;
 
@@ -62,14 +65,18 @@ pub struct Build {
     exe: PathBuf,
     /// What it is linked with.
     inputs: Inputs,
+    /// What libraries that stay as they are contain.
+    contents: Contents,
     /// Source files that are not what was compiled.
     suspects: BTreeSet<PathBuf>,
     /// Units whose last compilation failed.
     failed: Vec<usize>,
     /// Whether cargo has to be asked before anything is compiled.
     needs_cargo: bool,
-    /// Held as long as the session lasts.
-    _lock: File,
+    /// Whether objects that were kept when the program was linked have been removed since.
+    keeps_again: bool,
+    /// Of the target folder, held as long as the session lasts.
+    lock: File,
 }
 
 impl Build {
@@ -102,10 +109,12 @@ impl Build {
             toolchain: Toolchain::of(&cwd),
             exe: PathBuf::new(),
             inputs: Inputs::default(),
+            contents: Contents::default(),
             suspects: BTreeSet::new(),
             failed: Vec::new(),
             needs_cargo: false,
-            _lock: lock,
+            keeps_again: false,
+            lock,
         })
     }
 
@@ -139,6 +148,7 @@ impl Build {
             .map(Record::key)
             .unwrap_or_default();
         self.take_over(&records, &program, &manifest)?;
+        self.contents.learn(&self.graph);
         self.exe = ready.exe;
         self.inputs = manifest.inputs.clone();
         let mut linked = linked(manifest);
@@ -182,7 +192,7 @@ impl Build {
         program: &str,
         manifest: &Manifest,
     ) -> Result<(), BuildError> {
-        let graph = records.graph(program);
+        let graph = records.graph(program, &manifest.inputs);
         let mut linked: HashMap<&str, _> = manifest
             .crates
             .iter()
@@ -190,18 +200,10 @@ impl Build {
             .collect();
         let mut units = Vec::new();
         for (record, time) in &graph.live {
-            let (hashes, native) = match linked.remove(record.unit.as_str()) {
-                Some(krate) => (
-                    krate
-                        .objects
-                        .iter()
-                        .map(|object| (object.cgu.clone(), object.hash.0))
-                        .collect(),
-                    krate.native.0,
-                ),
-                None => (BTreeMap::new(), 0),
-            };
-            units.push(Unit::new(record.clone(), *time, hashes, native));
+            let krate = linked.remove(record.unit.as_str());
+            let native = krate.map_or(0, |krate| krate.native.0);
+            let kept = krate.map(|krate| kept(&krate.objects)).unwrap_or_default();
+            units.push(Unit::new(record.clone(), *time, kept, native));
         }
         self.units = units;
         self.set_graph(graph)
@@ -220,6 +222,13 @@ impl Build {
         self.cargo_files = CargoFiles::of(&graph, &self.project, &self.target_dir);
         self.graph = graph;
         Ok(())
+    }
+
+    /// A panic ended a compilation, and what was being changed may be half changed. Cargo is asked next, and
+    /// says all of it again; until then any file of a package may be a source.
+    pub fn broke_down(&mut self) {
+        self.needs_cargo = true;
+        self.failed = (0..self.units.len()).collect();
     }
 
     /// The files that the program was compiled from, and those that cargo reads.
@@ -258,6 +267,12 @@ impl Build {
         files.into_iter().collect()
     }
 
+    /// The names of the user's crates whose code stays as it is.
+    pub fn fixed_crates(&self) -> Vec<String> {
+        let names = self.graph.fixed().map(|record| record.crate_name.clone());
+        names.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
     /// Folders in which files of the build are or may appear: packages and the workspace's root.
     pub fn watch_roots(&self) -> Vec<PathBuf> {
         let mut roots: BTreeSet<PathBuf> = self
@@ -269,6 +284,7 @@ impl Build {
             self.graph
                 .helpers
                 .iter()
+                .chain(self.graph.fixed())
                 .filter(|record| record.kind != Kind::Foreign)
                 .map(|record| record.manifest_dir.path().to_owned()),
         );
@@ -314,6 +330,17 @@ impl Build {
         }
         Change::Irrelevant
     }
+}
+
+fn kept(objects: &[Object]) -> BTreeMap<String, Kept> {
+    let kept = |object: &Object| Kept {
+        path: object.path.path().to_owned(),
+        hash: object.hash.0,
+    };
+    let objects = objects.iter();
+    objects
+        .map(|object| (object.cgu.clone(), kept(object)))
+        .collect()
 }
 
 /// What a session and an engine have to know of a linked program.

@@ -1,13 +1,14 @@
 //! The crates of a program, found by following the records from the executable.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use std::{fs, io};
 
 use crate::stage::layout::Stage;
-use crate::stage::record::{Kind, Record};
+use crate::stage::manifest::Inputs;
+use crate::stage::record::{self, Kind, Record};
 
 /// All records of the stage, by key.
 #[derive(Debug, Default)]
@@ -20,7 +21,7 @@ pub struct Graph {
     pub live: Vec<(Record, SystemTime)>,
     /// For each live crate the numbers of those that it uses directly.
     pub dependencies: Vec<Vec<usize>>,
-    /// Crates of others, by key.
+    /// Crates of others, by key, and the user's that stay as they are: those in dynamic libraries.
     pub foreign: BTreeMap<String, Record>,
     /// Their keys, dependencies first.
     pub foreign_order: Vec<String>,
@@ -88,10 +89,11 @@ impl Records {
             .or_else(|| self.program(exe))
     }
 
-    /// What the program with this key is made of.
-    pub fn graph(&self, program: &str) -> Graph {
+    /// What the program with this key is made of, if it is linked with these.
+    pub fn graph(&self, program: &str, inputs: &Inputs) -> Graph {
         let mut walk = Walk {
             records: self,
+            in_dynamic: self.in_dynamic(inputs),
             graph: Graph::default(),
             numbers: HashMap::new(),
             helpers: BTreeMap::new(),
@@ -103,8 +105,28 @@ impl Records {
     }
 }
 
+impl Records {
+    /// The keys of crates whose code is in dynamic libraries of the program: such a library has all that it uses
+    /// in it. The program has no slots for them, and a second copy would have statics of its own.
+    fn in_dynamic(&self, inputs: &Inputs) -> HashSet<String> {
+        let libraries = inputs.libraries.iter().map(|library| library.path());
+        let dynamic = libraries.filter(|path| path.extension().is_some_and(|it| it == "so"));
+        let mut queue: Vec<String> = dynamic.filter_map(record::key_of_library).collect();
+        let mut found = HashSet::new();
+        while let Some(key) = queue.pop() {
+            if let Some(record) = self.get(&key)
+                && found.insert(key)
+            {
+                queue.extend(record.extern_keys());
+            }
+        }
+        found
+    }
+}
+
 struct Walk<'a> {
     records: &'a Records,
+    in_dynamic: HashSet<String>,
     graph: Graph,
     /// Of crates in the program: the live crates by which one depends on it (itself, if it is live).
     numbers: HashMap<String, Vec<usize>>,
@@ -130,7 +152,8 @@ impl Walk<'_> {
             return Vec::new();
         }
         self.build_scripts(record);
-        let is_live = record.kind == Kind::Live;
+        let is_dynamic = self.in_dynamic.contains(key);
+        let is_live = record.kind == Kind::Live && !is_dynamic;
         let mut below: Vec<usize> = Vec::new();
         for used in record.extern_keys() {
             below.extend(self.in_program(&used, !is_live));
@@ -146,7 +169,11 @@ impl Walk<'_> {
             }
             vec![number]
         } else {
-            self.graph.foreign.insert(key.to_owned(), record.clone());
+            let mut record = record.clone();
+            if record.kind == Kind::Live {
+                record.kind = Kind::Helper;
+            }
+            self.graph.foreign.insert(key.to_owned(), record);
             self.graph.foreign_order.push(key.to_owned());
             below
         };
@@ -213,6 +240,12 @@ impl Graph {
             reach.push(row);
         }
         reach
+    }
+
+    /// The user's crates that stay as they are.
+    pub fn fixed(&self) -> impl Iterator<Item = &Record> {
+        let foreign = self.foreign.values();
+        foreign.filter(|record| record.kind != Kind::Foreign)
     }
 
     /// The libraries of crates of others, those that are used before those that use them.
@@ -300,7 +333,7 @@ mod tests {
                 .map(|entry| (entry.0.key(), entry))
                 .collect(),
         );
-        let graph = records.graph(&key);
+        let graph = records.graph(&key, &Inputs::default());
         let names: Vec<&str> = graph
             .live
             .iter()
@@ -312,5 +345,32 @@ mod tests {
         assert_eq!(graph.foreign.len(), 1);
         assert_eq!(graph.helpers.len(), 2);
         assert_eq!(graph.reach()[3], [true, true, true, false]);
+    }
+
+    /// An edit in the program brought a second copy of `engine` in, whose statics began anew.
+    #[test]
+    fn what_is_in_a_dynamic_library_is_not_in_the_program() {
+        let records = [
+            record("app-1", Kind::Live, "bin", &["engine-1", "all", "logic-1"]),
+            record("all", Kind::Helper, "dylib", &["engine-1"]),
+            record("engine-1", Kind::Live, "lib", &[]),
+            record("logic-1", Kind::Live, "lib", &["engine-1"]),
+        ];
+        let key = records[0].0.key();
+        let records = Records(
+            records
+                .into_iter()
+                .map(|entry| (entry.0.key(), entry))
+                .collect(),
+        );
+        let inputs = Inputs {
+            libraries: vec!["/t/liball.so".into(), "-lc".into(), "/s/libstd-1.so".into()],
+            ..Inputs::default()
+        };
+        let graph = records.graph(&key, &inputs);
+        let live = graph.live.iter().map(|(record, _)| record.stem.as_str());
+        assert_eq!(live.collect::<Vec<_>>(), ["logic-1", "app-1"]);
+        let fixed = graph.fixed().map(|record| record.stem.as_str());
+        assert_eq!(fixed.collect::<Vec<_>>(), ["all", "engine-1"]);
     }
 }

@@ -12,6 +12,9 @@ use serde::Deserialize;
 
 use crate::model::{BuildError, RunOptions};
 
+/// The file in a session's target folder that it holds a lock on.
+pub const LOCK: &str = "session.lock";
+
 /// What a session has to know of the project before it builds.
 #[derive(Clone, Debug)]
 pub struct Project {
@@ -97,26 +100,35 @@ impl Project {
                 n => format!("liveswap-{n}"),
             };
             let folder = self.target_dir.join(name);
-            let failed = |error: std::io::Error| {
-                BuildError::Failed(format!("{}: {error}", folder.display()))
-            };
-            // Cargo tags only what it makes itself.
-            let is_ours = !self.target_dir.is_dir();
-            fs::create_dir_all(&folder).map_err(failed)?;
-            if is_ours {
-                tag_as_cache(&self.target_dir).map_err(failed)?;
-            }
-            tag_as_cache(&folder).map_err(failed)?;
-            let lock = File::create(folder.join("session.lock")).map_err(failed)?;
-            match lock.try_lock() {
-                Ok(()) => return Ok((folder, lock)),
-                Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(error)) => return Err(failed(error)),
+            if let Some(lock) = self.take_target_dir(&folder)? {
+                return Ok((folder, lock));
             }
         }
         Err(BuildError::Failed(format!(
             "{AT_ONCE} sessions of this project run already"
         )))
+    }
+
+    /// Makes this folder, if it is not there, and takes its lock; `None` if another session has it.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn take_target_dir(&self, folder: &Path) -> Result<Option<File>, BuildError> {
+        let failed =
+            |error: std::io::Error| BuildError::Failed(format!("{}: {error}", folder.display()));
+        // Cargo tags only what it makes itself.
+        let is_ours = !self.target_dir.is_dir();
+        fs::create_dir_all(folder).map_err(failed)?;
+        if is_ours {
+            tag_as_cache(&self.target_dir).map_err(failed)?;
+        }
+        tag_as_cache(folder).map_err(failed)?;
+        let lock = File::create(folder.join(LOCK)).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Some(lock)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use crate::files;
 use crate::model::{BuildError, CancelToken, Compiled};
 use crate::stage::linker::INPUTS;
 use crate::stage::manifest::Inputs;
+use crate::stage::record::Record;
 
 impl Build {
     /// Asks cargo what is stale, and gives out the objects that are new.
@@ -26,10 +27,13 @@ impl Build {
     pub fn rebuild(&mut self, cancel: &CancelToken) -> Result<Compiled, BuildError> {
         // Until all went well, repeating commands of the last build could mix two builds.
         self.needs_cargo = true;
+        self.keeps_again |= self.restore()?;
         let mut seen = Reader::default();
         for path in &self.suspects {
             seen.read(path);
         }
+        // Cargo may be about to overwrite them.
+        self.contents.wait();
         let collect = self.stage.collect();
         let ready = self.cargo.rebuild(&collect, cancel)?;
         if ready.exe != self.exe {
@@ -47,16 +51,23 @@ impl Build {
             let output = program.output();
             files::remove(&output).map_err(|error| at(&output, &error))?;
         }
-        let graph = records.graph(&program.key());
-        if let Some(reason) = difference::of_graphs(&self.graph, &graph) {
+        let inputs = if is_new {
+            read_inputs(&replay::collected(&collect, program))?
+        } else {
+            self.inputs.clone()
+        };
+        let graph = records.graph(&program.key(), &inputs);
+        let is_same = |record: &Record| self.contents.is_same(record);
+        let difference = difference::of_graphs(&self.graph, &graph, &is_same)
+            .or_else(|| difference::of_inputs(&self.inputs, &inputs, &self.target_dir));
+        if let Some(reason) = difference {
             return Err(restart(&reason));
-        }
-        if is_new {
-            self.check_inputs(&replay::collected(&collect, program))?;
         }
         let mut units = self.units_of(&graph);
         for unit in &mut units {
+            unit.keeps_again = self.keeps_again;
             let objects = self.objects_of(unit, &collect)?;
+            unit.keeps_again = false;
             if let Some(objects) = objects {
                 if objects.native != unit.native && !unit.is_program() {
                     let name = &unit.record.crate_name;
@@ -74,10 +85,12 @@ impl Build {
 
         self.units = units;
         self.set_graph(graph)?;
+        self.contents.learn(&self.graph);
         self.failed.clear();
         self.forget_suspects(&mut seen);
         let _ = fs::remove_dir_all(&collect);
         self.needs_cargo = false;
+        self.keeps_again = false;
         let mut compiled = self.hand_out(Vec::new());
         compiled.new_archives = new_archives;
         Ok(compiled)
@@ -117,18 +130,14 @@ impl Build {
             .map(Some)
             .map_err(BuildError::Failed)
     }
+}
 
-    /// Whether the process has what the program would be linked with now.
-    fn check_inputs(&self, collected: &Path) -> Result<(), BuildError> {
-        let file = collected.join(INPUTS);
-        let bytes = fs::read(&file).map_err(|error| at(&file, &error))?;
-        let inputs: Inputs = serde_json::from_slice(&bytes)
-            .map_err(|error| BuildError::Failed(format!("{}: {error}", file.display())))?;
-        match difference::of_inputs(&self.inputs, &inputs, &self.target_dir) {
-            Some(reason) => Err(restart(&reason)),
-            None => Ok(()),
-        }
-    }
+/// What the program would be linked with now.
+fn read_inputs(collected: &Path) -> Result<Inputs, BuildError> {
+    let file = collected.join(INPUTS);
+    let bytes = fs::read(&file).map_err(|error| at(&file, &error))?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| BuildError::Failed(format!("{}: {error}", file.display())))
 }
 
 fn restart(reason: &str) -> BuildError {

@@ -22,15 +22,29 @@ const FORMAT: &str = "1";
 /// Those of the file system.
 pub fn stage(target_dir: &Path, project: &Project) -> Result<Stage, BuildError> {
     let stage = Stage::new(target_dir.join("stage"));
-    prepare(&stage, target_dir, project).map_err(|error| {
-        BuildError::Failed(format!("cannot prepare {}: {error}", target_dir.display()))
-    })?;
+    prepare(&stage, target_dir, project).map_err(|error| cannot(target_dir, &error))?;
     Ok(stage)
+}
+
+/// Makes a stage folder that was removed anew. What else is in the target folder stays.
+///
+/// # Errors
+/// Those of the file system.
+pub fn again(target_dir: &Path, project: &Project) -> Result<Stage, BuildError> {
+    let stage = Stage::new(target_dir.join("stage"));
+    env::current_exe()
+        .and_then(|command| fill(&stage, &command, &version(&command)?, project))
+        .map_err(|error| cannot(target_dir, &error))?;
+    Ok(stage)
+}
+
+fn cannot(target_dir: &Path, error: &io::Error) -> BuildError {
+    BuildError::Failed(format!("cannot prepare {}: {error}", target_dir.display()))
 }
 
 fn prepare(stage: &Stage, target_dir: &Path, project: &Project) -> io::Result<()> {
     let command = env::current_exe()?;
-    let version = format!("{FORMAT}\n{}\n", identity(&command)?);
+    let version = version(&command)?;
     let last = fs::read_to_string(stage.version()).unwrap_or_default();
     if last.lines().next() != Some(FORMAT) {
         // Crates that cargo takes for fresh would have no records.
@@ -38,11 +52,16 @@ fn prepare(stage: &Stage, target_dir: &Path, project: &Project) -> io::Result<()
     } else if last != version {
         forget_outputs(stage)?;
     }
+    fill(stage, &command, &version, project)
+}
+
+/// Puts into a stage folder what a session needs, and at last what says so.
+fn fill(stage: &Stage, command: &Path, version: &str, project: &Project) -> io::Result<()> {
     for folder in [stage.units(), stage.pins(), stage.bin()] {
         fs::create_dir_all(folder)?;
     }
     for name in [layout::RUSTC, layout::LINKER, layout::RUNNER] {
-        link_command(&command, &stage.bin().join(name))?;
+        link_command(command, &stage.bin().join(name))?;
     }
     agent_library::write(stage)?;
     Environment::of(&env::vars_os().collect::<Vec<_>>()).write(stage)?;
@@ -52,10 +71,12 @@ fn prepare(stage: &Stage, target_dir: &Path, project: &Project) -> io::Result<()
         .map(|folder| format!("{}\n", folder.display()))
         .collect();
     layout::write_atomically(&stage.members(), members.as_bytes())?;
-    if last != version {
-        layout::write_atomically(&stage.version(), version.as_bytes())?;
-    }
-    Ok(())
+    layout::write_atomically(&stage.version(), version.as_bytes())
+}
+
+/// What a stage folder says of whoever filled it.
+fn version(command: &Path) -> io::Result<String> {
+    Ok(format!("{FORMAT}\n{}\n", identity(command)?))
 }
 
 /// What tells this command from another build of it.

@@ -13,6 +13,7 @@ use super::dep_info;
 use super::versions::{Reader, Version, canonical};
 use crate::model::{CrateObjects, ObjectFile, SourceText};
 use crate::stage::archive;
+use crate::stage::layout;
 use crate::stage::record::Record;
 
 /// Whether a unit was left out of a compilation that concerned it.
@@ -43,14 +44,27 @@ pub struct Unit {
     pub aliases: HashMap<PathBuf, PathBuf>,
     /// Whether it was left out.
     pub stale: Stale,
+    /// The objects that the program was linked from: the engine reads some of them again.
+    kept: Arc<BTreeMap<String, Kept>>,
     /// Hashes of the objects that the program or the engine has.
     handed_out: BTreeMap<String, u128>,
+    /// Kept objects are gone; those that are compiled to the same are put back.
+    pub keeps_again: bool,
     /// What was compiled since: of each object the hash, and the bytes of those that are new.
     compiled: Option<Objects>,
     /// Hash of the native code in its library.
     pub native: u128,
     /// Hashes of the messages of its last compilation.
     pub shown: HashSet<u128>,
+}
+
+/// An object that was kept when the program was linked.
+#[derive(Debug)]
+pub struct Kept {
+    /// Where.
+    pub path: PathBuf,
+    /// Of its bytes.
+    pub hash: u128,
 }
 
 /// The objects of a crate.
@@ -62,22 +76,37 @@ pub struct Objects {
     pub native: u128,
 }
 
+impl Kept {
+    fn put_back(&self, contents: &[u8], hash: u128) -> io::Result<()> {
+        if hash != self.hash || self.path.exists() {
+            return Ok(());
+        }
+        if let Some(folder) = self.path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        layout::write_atomically(&self.path, contents)
+    }
+}
+
 impl Unit {
     /// A unit that was linked with these objects.
     pub fn new(
         record: Record,
         recorded_at: SystemTime,
-        handed_out: BTreeMap<String, u128>,
+        kept: BTreeMap<String, Kept>,
         native: u128,
     ) -> Unit {
+        let hashes = kept.iter().map(|(cgu, kept)| (cgu.clone(), kept.hash));
         Unit {
+            handed_out: hashes.collect(),
+            kept: Arc::new(kept),
             record,
             recorded_at,
             dependencies: Vec::new(),
             sources: HashMap::new(),
             aliases: HashMap::new(),
             stale: Stale::No,
-            handed_out,
+            keeps_again: false,
             compiled: None,
             native,
             shown: HashSet::new(),
@@ -86,7 +115,9 @@ impl Unit {
 
     /// The same unit after cargo compiled it: the engine has what it had before.
     pub fn as_recorded(&self, record: Record, recorded_at: SystemTime) -> Unit {
-        let mut unit = Unit::new(record, recorded_at, self.handed_out.clone(), self.native);
+        let mut unit = Unit::new(record, recorded_at, BTreeMap::new(), self.native);
+        unit.kept = Arc::clone(&self.kept);
+        unit.handed_out.clone_from(&self.handed_out);
         unit.shown.clone_from(&self.shown);
         unit
     }
@@ -199,6 +230,12 @@ impl Unit {
 
     fn enter(&self, cgu: &str, contents: &[u8], objects: &mut Objects) {
         let hash = xxh3_128(contents);
+        if self.keeps_again
+            && let Some(kept) = self.kept.get(cgu)
+            && let Err(error) = kept.put_back(contents, hash)
+        {
+            tracing::warn!(%error, cgu, "an object is not kept again");
+        }
         if self.handed_out.get(cgu) != Some(&hash) {
             objects.changed.insert(cgu.to_owned(), contents.into());
         }

@@ -1,10 +1,12 @@
 //! The connection of the run-time in the program.
 
 use std::io;
+use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
 
 use liveswap_protocol::frame;
 
@@ -26,7 +28,7 @@ impl AgentSocket {
         Ok(AgentSocket { listener })
     }
 
-    /// Takes the connection of the program `child`, and of nobody else.
+    /// Takes the connection of the program `child`, and of nobody else, and again if it executes itself anew.
     ///
     /// # Errors
     /// If there is no thread for it.
@@ -34,14 +36,28 @@ impl AgentSocket {
         std::thread::Builder::new()
             .name("agent".into())
             .spawn(move || {
+                let mut current: Option<Talk> = None;
                 for stream in self.listener.incoming() {
                     let Ok(stream) = stream else { continue };
-                    match peer(&stream) {
-                        Some(pid) if is_or_comes_from(pid, child) => {
-                            talk(stream, &events);
-                            return;
+                    let pid = match peer(&stream) {
+                        Some(pid) if is_or_comes_from(pid, child) => pid,
+                        other => {
+                            tracing::warn!(pid = ?other, "a stranger connected: closed");
+                            continue;
                         }
-                        other => tracing::warn!(pid = ?other, "a stranger connected: closed"),
+                    };
+                    let is_copy = |talk: &Talk| talk.pid != pid && is_running(talk.pid);
+                    if current.as_ref().is_some_and(is_copy) {
+                        // A receiver that is gone means that the session ends.
+                        let _ = events.send(Event::Copy(pid));
+                        continue;
+                    }
+                    if let Some(earlier) = current.take() {
+                        earlier.end();
+                    }
+                    match Talk::begin(pid, stream, events.clone()) {
+                        Ok(talk) => current = Some(talk),
+                        Err(error) => tracing::warn!(%error, "no thread for the program"),
                     }
                 }
             })?;
@@ -72,10 +88,53 @@ fn is_or_comes_from(mut pid: u32, child: u32) -> bool {
 }
 
 fn parent(pid: u32) -> Option<u32> {
+    status(pid)?.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// Whether there is such a process and it has not ended.
+fn is_running(pid: u32) -> bool {
+    status(pid).is_some_and(|status| !status.trim_start().starts_with(['Z', 'X']))
+}
+
+/// What the kernel says of a process, from its state on.
+fn status(pid: u32) -> Option<String> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name before it is in parentheses and may have any characters.
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_whitespace().nth(1)?.parse().ok()
+    stat.rsplit_once(')').map(|(_, rest)| rest.to_owned())
+}
+
+/// A connection with a thread that reads it.
+struct Talk {
+    pid: u32,
+    stream: UnixStream,
+    thread: JoinHandle<()>,
+}
+
+impl Talk {
+    fn begin<P: Send + 'static>(
+        pid: u32,
+        stream: UnixStream,
+        events: Sender<Event<P>>,
+    ) -> io::Result<Talk> {
+        let to_read = stream.try_clone()?;
+        let thread = std::thread::Builder::new()
+            .name("agent-in".into())
+            .spawn(move || talk(to_read, &events))?;
+        Ok(Talk {
+            pid,
+            stream,
+            thread,
+        })
+    }
+
+    /// Ends it, and waits until its end is told: before the beginning of the next.
+    fn end(self) {
+        // It has ended already if that fails.
+        let _ = self.stream.shutdown(Shutdown::Both);
+        if self.thread.join().is_err() {
+            tracing::error!("the thread for the program broke down");
+        }
+    }
 }
 
 /// Reads until the connection ends. Writing has a thread of its own: a program that is stopped does not
@@ -167,6 +226,37 @@ mod tests {
         let mut stranger = UnixStream::connect(&path).unwrap();
         stranger.set_read_timeout(Some(LONG)).unwrap();
         assert_eq!(stranger.read(&mut [0]).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_program_that_executed_itself_was_not_heard_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let (events, heard) = channel::<Event<()>>();
+        let socket = AgentSocket::listen(&path).unwrap();
+        socket.serve(std::process::id(), events).unwrap();
+        let next = || heard.recv_timeout(LONG).unwrap();
+        let first = UnixStream::connect(&path).unwrap();
+        assert!(matches!(next(), Event::AgentConnected(_)));
+        // Before the end of the first is noticed: what is told comes in order all the same.
+        let mut second = UnixStream::connect(&path).unwrap();
+        assert!(matches!(next(), Event::AgentGone(_)));
+        let Event::AgentConnected(requests) = next() else {
+            panic!("not connected again");
+        };
+        drop(first);
+        requests.send(ToAgent::Announce(7)).unwrap();
+        let request = frame::read(&mut second).unwrap();
+        assert_eq!(request, Some(ToAgent::Announce(7)));
+    }
+
+    #[test]
+    fn a_process_that_has_ended_does_not_run() {
+        assert!(is_running(std::process::id()));
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = child.id();
+        child.wait().unwrap();
+        assert!(!is_running(pid));
     }
 
     #[test]

@@ -38,4 +38,8 @@ impl Builder for Build {
     fn finish_deferred(&mut self, cancel: &CancelToken) -> Result<Compiled, BuildError> {
         Build::finish_deferred(self, cancel)
     }
+
+    fn broke_down(&mut self) {
+        Build::broke_down(self);
+    }
 }

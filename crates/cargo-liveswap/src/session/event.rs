@@ -22,8 +22,10 @@ pub enum Event<P> {
     AgentConnected(Sender<liveswap_protocol::message::ToAgent>),
     /// It says.
     Agent(FromAgent),
-    /// The connection ended.
+    /// The connection ended. Another may come: a program can execute itself anew.
     AgentGone(String),
+    /// The run-time in another process of the program connected, one that it started; it was turned away.
+    Copy(u32),
     /// Somebody asks.
     Control(Request, Sender<Answer>),
     /// A signal came to us.

@@ -23,6 +23,8 @@ use crate::model::CancelToken;
 
 /// A program whose run-time has not come by then has none.
 const HELLO: Duration = Duration::from_secs(10);
+/// A program whose run-time is gone ends, or executes itself and connects again, before that.
+const GONE: Duration = Duration::from_secs(1);
 /// A program that has not answered by then is said to be silent.
 const ANSWER: Duration = Duration::from_secs(10);
 /// So long nothing happens before dependents that were left out are compiled.
@@ -107,12 +109,19 @@ pub struct Machine<P> {
     functions: u64,
     last: (Option<String>, Instant),
     hello_by: Option<Instant>,
+    /// The run-time is gone: since when nobody need be waited for any more, and what is said then.
+    gone: Option<(Instant, NoAgent)>,
+    /// What the run-time said first.
+    first: Option<Hello>,
+    /// Other processes of the program were told of.
+    knows_of_copies: bool,
     answer_by: Option<Instant>,
     deferred_at: Option<Instant>,
     looks: Vec<Look>,
     /// A change was told of whose outcome was not. What is told in between would be taken for it.
     owes_an_outcome: bool,
-    /// Of functions that go on in their old bodies; to be told after that outcome.
+    /// What is no outcome: of functions that go on in their old bodies, and of the run-time; to be told after that
+    /// one.
     held_back: Vec<String>,
 }
 
@@ -150,6 +159,9 @@ impl<P> Machine<P> {
             functions: 0,
             last: (None, now),
             hello_by: Some(now + patience),
+            gone: None,
+            first: None,
+            knows_of_copies: false,
             answer_by: None,
             deferred_at: None,
             looks: Vec::new(),
@@ -164,7 +176,8 @@ impl<P> Machine<P> {
             Event::Changed(batch) => self.changed(batch),
             Event::Problem(problem) => self.reports.note(&problem),
             Event::Worker(done) => self.worker(done, now),
-            Event::AgentConnected(requests) => self.agent = Some(requests),
+            Event::AgentConnected(requests) => self.agent_connected(requests, now),
+            Event::Copy(pid) => self.copy(pid),
             Event::Agent(message) => self.agent_says(message, now),
             Event::AgentGone(reason) => self.agent_gone(&reason, now),
             Event::Control(request, answers) => self.asked_by_user(request, answers, now),
@@ -190,7 +203,8 @@ impl<P> Machine<P> {
         let looks = self.looks.iter().map(|look| look.at);
         let is_looking = self.asked.iter().any(|it| matches!(it, Asked::Look(..)));
         let look = looks.min().filter(|_| !self.owes_an_outcome && !is_looking);
-        [self.hello_by, self.answer_by, self.deferred_at, look]
+        let (hello, gone) = (self.hello_by, self.gone.as_ref().map(|(at, _)| *at));
+        [hello, gone, self.answer_by, self.deferred_at, look]
             .into_iter()
             .flatten()
             .min()
@@ -207,6 +221,9 @@ impl<P> Machine<P> {
                 .clone()
                 .unwrap_or_else(|| unknown.to_owned());
             self.no_agent(Code::Executable, &why);
+        }
+        if let Some((_, gone)) = self.gone.take_if(|(at, _)| *at <= now) {
+            self.stays_gone(gone);
         }
         if due(&mut self.answer_by) {
             self.tell(&Report::Pending {
@@ -225,6 +242,7 @@ impl<P> Machine<P> {
             };
             self.job(Job::Deferred { hello, cancel });
         }
+        self.tell_of_old_bodies();
         self.look(now);
         self.begin(now);
     }

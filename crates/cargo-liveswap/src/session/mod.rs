@@ -134,8 +134,9 @@ fn start(build: Build, launch: Launch, linked: Linked, reports: Reports) -> Resu
     let published = session_file::SessionFile {
         pid: std::process::id(),
         control: run_dir.control_socket(),
+        target_dir,
     }
-    .publish(&target_dir);
+    .publish(run_dir.sockets());
     if let Err(error) = &published {
         reports.note(&format!(
             "`cargo liveswap status` will not find this session: {error}"
@@ -151,6 +152,13 @@ fn start(build: Build, launch: Launch, linked: Linked, reports: Reports) -> Resu
             None
         }
     };
+    let fixed = build.fixed_crates();
+    if !fixed.is_empty() {
+        reports.note(&format!(
+            "{}: in a dynamic library (`dylib`), whose code does not change while the program runs",
+            fixed.join(", ")
+        ));
+    }
     let engine = open_engine(linked, events.clone())?;
     let (jobs, to_do) = channel();
     let (stopped, has_stopped) = channel::<()>();

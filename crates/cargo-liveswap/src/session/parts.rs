@@ -38,13 +38,16 @@ pub trait Builder: Send + 'static {
     /// # Errors
     /// If there is nothing to load afterwards.
     fn finish_deferred(&mut self, cancel: &CancelToken) -> Result<Compiled, BuildError>;
+    /// One of these calls ended in a panic: what it was about to change may be half changed.
+    fn broke_down(&mut self);
 }
 
 /// What knows the code in the process, and says how it becomes that of a compilation.
 pub trait Planner: Send + 'static {
     /// A plan that waits for its end.
     type Plan: Send + 'static;
-    /// How the process gets from its code to `compiled`.
+    /// How the process gets from its code to `compiled`. A panic in it leaves what is known of the process as it
+    /// was.
     fn plan(&mut self, compiled: Compiled, hello: &Hello) -> Outcome<Self::Plan>;
     /// The plan's patch was applied.
     fn commit(&mut self, plan: Self::Plan);

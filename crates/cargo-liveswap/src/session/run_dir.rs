@@ -2,7 +2,7 @@
 //! for the images' files, on a disk: the other may be in memory, and images add up.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -60,6 +60,11 @@ impl RunDir {
         self.sockets.path().join("agent.sock")
     }
 
+    /// The folder for sockets: it stays when somebody removes what was built.
+    pub fn sockets(&self) -> &Path {
+        self.sockets.path()
+    }
+
     /// Where `status` and `swap` connect.
     pub fn control_socket(&self) -> PathBuf {
         self.sockets.path().join("control.sock")
@@ -104,8 +109,19 @@ pub fn is_usable(base: &Path) -> bool {
         && rustix::fs::access(base, rustix::fs::Access::WRITE_OK).is_ok()
 }
 
+/// Makes a folder for us alone, if it is not there.
+///
+/// # Errors
+/// Those of the file system.
+pub fn private_folder(path: &Path) -> std::io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+}
+
 /// Whether the folder is ours and closed to others.
-fn is_private(folder: &Path) -> bool {
+pub fn is_private(folder: &Path) -> bool {
     fs::symlink_metadata(folder).is_ok_and(|data| {
         data.is_dir()
             && data.mode() & 0o077 == 0
@@ -139,8 +155,6 @@ fn sweep(base: &Path) {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::DirBuilderExt;
-
     use super::*;
 
     #[test]

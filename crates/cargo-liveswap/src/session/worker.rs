@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::os::unix::fs::symlink;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant, SystemTime};
@@ -11,6 +12,7 @@ use liveswap_protocol::message::Hello;
 use super::batch::Batch;
 use super::event::Event;
 use super::parts::{Begun, Builder, DebugFile, Done, Job, NoAgent, Outcome, Planner};
+use super::run_dir;
 use super::stamps::Stamps;
 use super::watcher::Watcher;
 use crate::codes::Code;
@@ -25,15 +27,20 @@ pub enum Engine<E> {
     /// It is on its way.
     Opening(Receiver<Result<E, String>>),
     /// It is there, or cannot be had.
-    Open(Result<E, String>),
+    Open(Result<E, NoAgent>),
 }
 
 impl<E> Engine<E> {
-    fn get(&mut self) -> &mut Result<E, String> {
+    fn get(&mut self) -> &mut Result<E, NoAgent> {
         if let Engine::Opening(coming) = self {
-            let opened = coming
-                .recv()
-                .unwrap_or_else(|_| Err("the engine broke down".to_owned()));
+            let none = |code, message| NoAgent { code, message };
+            let opened = match coming.recv() {
+                Ok(opened) => opened.map_err(|error| none(Code::Executable, error)),
+                Err(_) => Err(none(
+                    Code::Internal,
+                    BuildError::Internal("it cannot read the program".into()).to_string(),
+                )),
+            };
             *self = Engine::Open(opened);
         }
         match self {
@@ -41,6 +48,15 @@ impl<E> Engine<E> {
             Engine::Opening(_) => unreachable!("it was just opened"),
         }
     }
+}
+
+/// Does work; a panic in it becomes its words. Its place is on standard error already.
+fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        text.unwrap_or("a panic without words").to_owned()
+    })
 }
 
 /// What the thread has.
@@ -79,7 +95,8 @@ impl<B: Builder, E: Planner> Worker<B, E> {
         worker
     }
 
-    /// Does jobs until nobody gives any more.
+    /// Does jobs until nobody gives any more. Whoever gave one waits for what comes of it, so a panic is an
+    /// outcome, too.
     pub fn run(mut self, jobs: &Receiver<Job<E::Plan>>) {
         for job in jobs {
             match job {
@@ -87,26 +104,41 @@ impl<B: Builder, E: Planner> Worker<B, E> {
                     batch,
                     hello,
                     cancel,
-                } => {
-                    let done = self.changed(&batch, hello.as_ref(), &cancel);
-                    self.send(done);
-                }
-                Job::Deferred { hello, cancel } => {
-                    let done = self.timed(hello.as_ref(), |build| build.finish_deferred(&cancel));
-                    self.send(done);
-                }
+                } => self.report(|it| it.changed(&batch, hello.as_ref(), &cancel)),
+                Job::Deferred { hello, cancel } => self
+                    .report(|it| it.timed(hello.as_ref(), |build| build.finish_deferred(&cancel))),
                 Job::Commit(plan) => {
                     self.held.clear();
-                    if let Ok(engine) = self.engine.get() {
-                        engine.commit(plan);
-                    }
+                    self.settled(|engine| engine.commit(plan));
                 }
-                Job::Abandon(plan) => {
-                    if let Ok(engine) = self.engine.get() {
-                        engine.abandon(plan);
-                    }
-                }
+                Job::Abandon(plan) => self.settled(|engine| engine.abandon(plan)),
             }
+        }
+    }
+
+    fn report(&mut self, work: impl FnOnce(&mut Self) -> Done<E::Plan>) {
+        let done = caught(|| work(self)).unwrap_or_else(|panic| {
+            self.build.broke_down();
+            Done::Failed(BuildError::Internal(panic))
+        });
+        self.send(done);
+    }
+
+    /// The process has taken a plan in, or not, and the engine learns of it. If it does not, it knows another
+    /// program than the one that runs.
+    fn settled(&mut self, learn: impl FnOnce(&mut E)) {
+        if let Ok(engine) = self.engine.get()
+            && let Err(panic) = caught(|| learn(engine))
+        {
+            let message = BuildError::Internal(panic).to_string();
+            // A receiver that is gone means that the session ends.
+            let _ = self.events.send(Event::Problem(format!(
+                "{message}; the program can only be changed again after a restart"
+            )));
+            self.engine = Engine::Open(Err(NoAgent {
+                code: Code::Internal,
+                message,
+            }));
         }
     }
 
@@ -216,8 +248,14 @@ impl<B: Builder, E: Planner> Worker<B, E> {
             Err(missing) => return refused(missing.code, &missing.message),
         };
         let outcome = match self.engine.get() {
-            Ok(engine) => engine.plan(compiled, hello),
-            Err(error) => return refused(Code::Executable, error),
+            Ok(engine) => match caught(|| engine.plan(compiled, hello)) {
+                Ok(outcome) => outcome,
+                Err(panic) => {
+                    let error = BuildError::Internal(panic);
+                    return refused(Code::Internal, &error.to_string());
+                }
+            },
+            Err(missing) => return refused(missing.code, &missing.message),
         };
         if let Outcome::Unchanged { .. } = &outcome {
             self.held.clear();
@@ -304,6 +342,10 @@ fn begun(paths: Vec<PathBuf>, noticed: SystemTime) -> Begun {
 
 fn write(file: &DebugFile) -> std::io::Result<()> {
     let (path, bytes) = &file.for_debugger;
+    if let Some(folder) = file.path.parent() {
+        // `cargo clean` removes it.
+        run_dir::private_folder(folder)?;
+    }
     // A patch that was refused may have left files, and links that would lead what is written astray.
     for old in file.links.iter().chain([&file.path, path]) {
         files::remove(old)?;

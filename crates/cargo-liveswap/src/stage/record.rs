@@ -149,8 +149,11 @@ impl Record {
 
     /// The executable or library that it makes.
     pub fn output(&self) -> PathBuf {
+        let is_only_dynamic = self.crate_types.iter().all(|kind| kind == "dylib");
         let name = if self.is_program() {
             self.stem.clone()
+        } else if is_only_dynamic {
+            format!("lib{}.so", self.stem)
         } else {
             format!("lib{}.rlib", self.stem)
         };

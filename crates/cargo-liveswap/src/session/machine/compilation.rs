@@ -97,6 +97,10 @@ impl<P> Machine<P> {
                 code: Code::NeedsRestart.as_str().to_owned(),
                 message: reason,
             },
+            error @ BuildError::Internal(_) => Report::Refused {
+                code: Code::Internal.as_str().to_owned(),
+                message: error.to_string(),
+            },
             error => {
                 // The compiler and cargo have said so themselves.
                 if let BuildError::Failed(text) = &error {

@@ -1,11 +1,12 @@
 //! What the run-time in the program says.
 
+use std::sync::mpsc::Sender;
 use std::time::Instant;
 
 use liveswap_protocol::VERSION;
 use liveswap_protocol::message::{Frame, FromAgent, Hello, ToAgent};
 
-use super::{Asked, Look, Machine, Phase, no_answer};
+use super::{Asked, GONE, HELLO, Look, Machine, Phase, no_answer};
 use crate::codes::Code;
 use crate::session::old_bodies;
 use crate::session::outcome;
@@ -46,6 +47,46 @@ impl<P> Machine<P> {
         }
     }
 
+    pub(super) fn agent_connected(&mut self, requests: Sender<ToAgent>, now: Instant) {
+        self.agent = Some(requests);
+        // Perhaps of another image of the process: what it says of itself comes next.
+        self.gone = None;
+        self.hello = Err(None);
+        self.hello_by = Some(now + HELLO);
+    }
+
+    /// Another process of the program keeps its code.
+    pub(super) fn copy(&mut self, pid: u32) {
+        if !std::mem::replace(&mut self.knows_of_copies, true) {
+            self.held_back.push(format!(
+                "process {pid} runs the program, too, and keeps the code that it was started with"
+            ));
+        }
+    }
+
+    /// The process runs another image: it executed its executable anew.
+    fn greeted_again(&mut self, hello: Hello) {
+        let same = self.first.as_ref();
+        let is_same = same.is_some_and(|first| first.build_id == hello.build_id);
+        let why = if !is_same {
+            "the program executed another one"
+        } else if self.generation != hello.generation {
+            "the program executed itself anew, and runs the code that it was built with, without what went live since; a restart brings it"
+        } else {
+            // Where it was said that nothing can change, that is over; and else that it can, for the image
+            // that is gone.
+            self.hello = Ok(hello);
+            self.started = false;
+            return self.say_started(true);
+        };
+        self.generation = hello.generation;
+        self.hello = Err(Some(NoAgent {
+            code: Code::NoAnswer,
+            message: why.to_owned(),
+        }));
+        self.held_back.push(why.to_owned());
+    }
+
     fn greeted(&mut self, hello: Hello) {
         self.hello_by = None;
         if hello.version != VERSION {
@@ -55,7 +96,11 @@ impl<P> Machine<P> {
             );
             return self.no_agent(Code::Executable, &message);
         }
+        if self.first.is_some() {
+            return self.greeted_again(hello);
+        }
         self.generation = hello.generation;
+        self.first = Some(hello.clone());
         self.hello = Ok(hello);
         self.say_started(true);
     }
@@ -124,7 +169,7 @@ impl<P> Machine<P> {
         tracing::debug!(elapsed = ?now.elapsed(), "settled");
     }
 
-    pub(super) fn agent_gone(&mut self, reason: &str, _now: Instant) {
+    pub(super) fn agent_gone(&mut self, reason: &str, now: Instant) {
         self.hello_by = None;
         self.answer_by = None;
         self.agent = None;
@@ -132,17 +177,32 @@ impl<P> Machine<P> {
         self.looks.clear();
         self.held_back.clear();
         tracing::info!(reason, "the run-time is gone");
-        // A program that ends closes its connection first; no code can be refused any more then.
-        self.hello = Err(Some(NoAgent {
-            code: Code::NoAnswer,
-            message: format!("the program's run-time is gone: {reason}"),
-        }));
+        // A program that ends closes its connection first; no code can be refused any more then. One that
+        // executes itself connects again, and until then there is nothing to compare with.
+        self.hello = Err(None);
+        let message = format!("the program's run-time is gone: {reason}");
+        let code = Code::NoAnswer;
+        self.gone = Some((now + GONE, NoAgent { code, message }));
+        if let Phase::Compiling { cancel, .. } = &self.phase {
+            cancel.cancel();
+        }
         match std::mem::replace(&mut self.phase, Phase::Idle) {
             Phase::Applying { planned, batch, .. } => {
                 self.not_applied(*planned, batch, no_answer("it closed the connection"));
             }
             phase => self.phase = phase,
         }
+    }
+
+    /// The program lives, and its run-time does not.
+    pub(super) fn stays_gone(&mut self, gone: NoAgent) {
+        self.held_back.push(format!(
+            "{}; nothing goes live until it connects again",
+            gone.message
+        ));
+        self.hello = Err(Some(gone));
+        // Whoever waits for the start need not wait for ever.
+        self.say_started(false);
     }
 
     pub(super) fn no_agent(&mut self, code: Code, message: &str) {

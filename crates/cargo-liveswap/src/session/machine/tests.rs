@@ -1,6 +1,7 @@
 //! The machine against a worker, a program and a user that are only channels.
 
 mod deferred;
+mod images;
 mod looks;
 
 use super::*;
@@ -260,7 +261,7 @@ fn each_failure_is_one_report() {
         code: "LS0001".into(),
         message: "S".into(),
     };
-    let cases: [(Done<u32>, &str); 6] = [
+    let cases: [(Done<u32>, &str); 7] = [
         (Done::Failed(compile_error()), "build_failed"),
         (
             Done::Failed(BuildError::Cargo { status: 101 }),
@@ -274,6 +275,7 @@ fn each_failure_is_one_report() {
             Done::Failed(BuildError::NeedsRestart { reason: "r".into() }),
             "refused",
         ),
+        (Done::Failed(BuildError::Internal("i".into())), "refused"),
         (planned(refused()), "refused"),
         (
             planned(Outcome::Unchanged {
@@ -343,6 +345,7 @@ fn a_run_time_that_is_gone_refuses_and_the_program_goes_on() {
     assert_eq!(bench.reports()[1]["code"], "LS0011");
     assert!(matches!(bench.jobs.try_recv(), Ok(Job::Abandon(42))));
     bench.save(&["a.rs"]);
+    bench.passes(GONE);
     assert!(matches!(
         bench.jobs.try_recv(),
         Ok(Job::Changed { hello: Err(_), .. })

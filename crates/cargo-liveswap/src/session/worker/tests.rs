@@ -1,5 +1,7 @@
 //! The worker with a build that compiles nothing and an engine that plans nothing.
 
+mod panics;
+
 use super::*;
 use std::collections::HashMap;
 use std::fs;
@@ -15,6 +17,7 @@ struct Build {
     compiled: HashMap<PathBuf, String>,
     uncertain: Vec<PathBuf>,
     failed: bool,
+    broke_down: bool,
 }
 
 fn read(path: &Path) -> String {
@@ -40,6 +43,8 @@ impl Builder for Build {
         }
     }
     fn compile(&mut self, _: &[PathBuf], cancel: &CancelToken) -> Result<Compiled, BuildError> {
+        let mut texts = self.sources.iter().map(|it| read(it));
+        assert!(!texts.any(|text| text == "break build"), "broken build");
         if cancel.is_cancelled() {
             return Err(BuildError::Cancelled);
         }
@@ -69,15 +74,24 @@ impl Builder for Build {
         self.compile(&[], cancel)
     }
     fn finish_deferred(&mut self, _: &CancelToken) -> Result<Compiled, BuildError> {
-        Ok(Compiled::default())
+        panic!("broken dependents")
+    }
+    fn broke_down(&mut self) {
+        self.broke_down = true;
     }
 }
 
-struct Planning;
+/// Plans the same always; breaks down where it is told to.
+#[derive(Default)]
+struct Planning {
+    breaks_in_plan: bool,
+    breaks_in_commit: bool,
+}
 
 impl Planner for Planning {
     type Plan = ();
     fn plan(&mut self, _: Compiled, hello: &Hello) -> Outcome<()> {
+        assert!(!std::mem::take(&mut self.breaks_in_plan), "broken plan");
         let folder = PathBuf::from(&hello.images);
         Outcome::Patch(Box::new(Planned {
             patch: Vec::new(),
@@ -96,7 +110,9 @@ impl Planner for Planning {
             plan: (),
         }))
     }
-    fn commit(&mut self, (): ()) {}
+    fn commit(&mut self, (): ()) {
+        assert!(!self.breaks_in_commit, "broken commit");
+    }
     fn abandon(&mut self, (): ()) {}
 }
 
@@ -127,7 +143,7 @@ impl Bench {
         };
         build.compile(&[], &CancelToken::new()).unwrap();
         let (sender, events) = channel();
-        let worker = Worker::new(build, Engine::Open(Ok(Planning)), sender, None);
+        let worker = Worker::new(build, Engine::Open(Ok(Planning::default())), sender, None);
         Bench {
             dir,
             worker,
@@ -147,8 +163,8 @@ impl Bench {
         Batch::new(paths, SystemTime::now())
     }
 
-    fn does(&mut self, batch: &Batch) -> Done<()> {
-        let hello = Hello {
+    fn hello(&self) -> Hello {
+        Hello {
             version: 1,
             pid: 1,
             build_id: Vec::new(),
@@ -158,7 +174,11 @@ impl Bench {
             page_size: 4096,
             generation: 0,
             images: self.dir.path().display().to_string(),
-        };
+        }
+    }
+
+    fn does(&mut self, batch: &Batch) -> Done<()> {
+        let hello = self.hello();
         self.worker.changed(batch, Ok(&hello), &CancelToken::new())
     }
 
@@ -360,7 +380,12 @@ fn without_a_run_time_or_an_engine_the_change_is_refused() {
     let outcome = bench.worker.plan(Compiled::default(), Err(&missing));
     assert!(matches!(outcome, Outcome::Refused { code, .. } if code == "LS0011"));
     let mut engine: Engine<Planning> = Engine::Opening(channel().1);
-    assert!(engine.get().is_err());
+    assert!(
+        engine
+            .get()
+            .as_ref()
+            .is_err_and(|it| it.code == Code::Internal)
+    );
 }
 
 #[test]
