@@ -183,10 +183,14 @@ impl Engine {
             self.left
                 .after(&settled, &planned, &self.layouts, &compared.layouts);
         let mut pending = compiled.pending;
-        let drops = liveswap_object::layouts::new_drops(&self.layouts, &compared.layouts);
         pending.extend(left_behind);
+        let drops = liveswap_object::layouts::changed_drops(&self.layouts, &compared.layouts);
         pending.extend(drops.iter().map(|implementation| {
-            format!("trait objects of `{implementation}` from before are dropped as they were made: without what the type now does when it is dropped")
+            format!("trait objects of `{implementation}` from before are dropped as they were made: what the type does when it is dropped has changed")
+        }));
+        let once = identity::initialisers(&planned, &self.layouts, &compared.layouts);
+        pending.extend(once.iter().map(|owner| {
+            format!("what `{owner}` initialises once is not initialised again: where that has happened, the change counts after a restart")
         }));
         let layouts = compared.layouts;
         pending.extend(planned.initialisers.iter().map(|name| {

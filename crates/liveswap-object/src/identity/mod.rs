@@ -11,11 +11,13 @@
 //!   behind.
 
 mod closures;
+mod once;
 mod pairs;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+pub use once::initialisers;
 pub use pairs::statics;
 
 use crate::layouts::{ClosurePlace, Contracts, Layouts};

@@ -57,15 +57,19 @@ pub(super) fn traits(old: &Layouts, new: &Layouts) -> Vec<Change> {
     found.into_iter().map(|(_, change)| change).collect()
 }
 
-/// The implementations, `<T as Trait>`, whose values have something to do when they are dropped, and had nothing. The
-/// tables of trait objects from before do not know of it.
-pub fn new_drops(old: &Layouts, new: &Layouts) -> Vec<String> {
+/// The implementations, `<T as Trait>`, whose values have something to do when they are dropped, and had nothing, or the
+/// other way round. The tables of trait objects from before do not know of it.
+pub fn changed_drops(old: &Layouts, new: &Layouts) -> Vec<String> {
     let tables = new.vtables.iter();
     let found = tables.filter(|(name, table)| {
         let known = old.vtables.get(*name);
-        table.drops && known.is_some_and(|known| !known.drops)
+        known.is_some_and(|known| known.drops != table.drops)
     });
-    let mut found: Vec<String> = found.map(|(name, _)| name.clone()).collect();
+    // What a closure holds is said of the closure.
+    let mut found: Vec<String> = found
+        .map(|(name, _)| name.clone())
+        .filter(|name| !is_environment(name))
+        .collect();
     found.sort();
     found
 }

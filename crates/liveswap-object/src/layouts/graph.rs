@@ -323,7 +323,7 @@ impl<'g, 'a> Names<'g, 'a> {
 
 /// A name with `{impl}` for `{impl#3}`: these numbers change whenever another `impl` or closure is written
 /// above. Environments keep theirs.
-pub(super) fn without_numbers(name: &str) -> Cow<'_, str> {
+pub fn without_numbers(name: &str) -> Cow<'_, str> {
     if !name.contains('#') {
         return Cow::Borrowed(name);
     }

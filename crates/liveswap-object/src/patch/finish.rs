@@ -1,5 +1,6 @@
 //! What the program is once a patch is applied.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use liveswap_protocol::patch::{Place, SLICE_SIZE};
@@ -91,6 +92,8 @@ impl Builder<'_, '_> {
             collected: self.collected(units),
             renewed: statics.renewed,
             old_bodies,
+            changed: self.changed(),
+            led_to: self.led_to()?,
             functions: self.defined(),
             came: self.names_of(Fate::New),
             went: self
@@ -121,6 +124,46 @@ impl Builder<'_, '_> {
         found.sort();
         found.dedup();
         found
+    }
+
+    /// Functions with another body, whether or not the old one goes on beside it.
+    fn changed(&self) -> Vec<Arc<str>> {
+        let functions = self.changes.functions.iter();
+        functions
+            .filter(|change| {
+                let is_other = self.changes.others.contains_key(&change.key.name);
+                change.fate == Fate::Replaced || change.fate == Fate::New && is_other
+            })
+            .map(|change| Arc::clone(&change.key.name))
+            .collect()
+    }
+
+    /// Statics that begin with the address of a function that changed.
+    fn led_to(&self) -> Result<Vec<(Arc<str>, Arc<str>)>, Refusal> {
+        let changed = self.changes.functions.iter();
+        let changed: HashSet<(usize, Section)> = changed
+            .filter(|change| matches!(change.fate, Fate::Replaced | Fate::New))
+            .map(|change| (change.source, change.section))
+            .collect();
+        let mut found = Vec::new();
+        for (n, source) in self.sources.iter().enumerate() {
+            for data in &source.index.statics {
+                for rela in source.object.relocations(data.section)? {
+                    let Some(function) = source.functions.meant_by(&source.object, rela.symbol)
+                    else {
+                        continue;
+                    };
+                    let symbol = &source.object.symbols[function];
+                    if symbol
+                        .section
+                        .is_some_and(|section| changed.contains(&(n, section)))
+                    {
+                        found.push((Arc::clone(&data.name), symbol.name.into()));
+                    }
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Versions of functions that are current again.

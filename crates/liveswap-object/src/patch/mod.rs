@@ -163,6 +163,10 @@ pub struct Planned {
     pub renewed: HashSet<Arc<str>>,
     /// Bodies that are replaced.
     pub old_bodies: Vec<OldBody>,
+    /// Symbols of functions with another body than before.
+    pub changed: Vec<Arc<str>>,
+    /// Statics whose first value leads to a function with another body: static, function.
+    pub led_to: Vec<(Arc<str>, Arc<str>)>,
     /// The functions of all new objects: symbols and what they do.
     pub functions: Vec<(Arc<str>, Digest)>,
     /// Symbols of functions that are new, and of functions that are gone: some may be

@@ -1,7 +1,7 @@
 //! Traits, functions and statics.
 
 use liveswap_object::layouts::{
-    Change, ChangeKind, compare_signatures, compare_statics, new_drops,
+    Change, ChangeKind, compare_signatures, compare_statics, changed_drops,
 };
 
 use super::{changes, layouts, lines};
@@ -103,9 +103,9 @@ fn a_type_that_gets_something_to_do_when_it_is_dropped_is_noticed() {
             &source("impl Drop for T { fn drop(&mut self) { println!(\"{}\", self.0); } }"),
             flags,
         );
-        assert_eq!(new_drops(&plain, &drops), ["<app::T as app::Tr>"]);
-        assert_eq!(new_drops(&drops, &plain), [""; 0]);
-        assert_eq!(new_drops(&drops, &drops), [""; 0]);
+        assert_eq!(changed_drops(&plain, &drops), ["<app::T as app::Tr>"]);
+        assert_eq!(changed_drops(&drops, &plain), [""; 0]);
+        assert_eq!(changed_drops(&drops, &drops), [""; 0]);
     }
 }
 
