@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -102,6 +103,11 @@ struct RunArgs {
     /// Append one JSON object a line to FILE for everything that happens
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
+    /// Look at the files every MS milliseconds instead of having the kernel tell of saves: for file systems that others
+    /// write to (a network, the host of a container). Common ones of these are polled anyway
+    #[arg(long, value_name = "MS", num_args = 0..=1, require_equals = true, default_missing_value = "500",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    poll: Option<u64>,
     #[command(flatten)]
     cargo: CargoArgs,
     /// Arguments for the program
@@ -118,6 +124,7 @@ impl RunArgs {
                 profile: self.cargo.profile_name(),
             },
             events: self.events,
+            poll: self.poll.map(Duration::from_millis),
             quiet: self.cargo.quiet,
             color: self
                 .cargo
@@ -317,6 +324,17 @@ mod tests {
             cargo_args(&["run", "--example", "--locked"]),
             ["--example", "--locked"]
         );
+    }
+
+    #[test]
+    fn files_are_polled_if_that_is_said() {
+        let poll = |words: &[&str]| options(words).map(|options| options.poll);
+        assert_eq!(poll(&["run"]).unwrap(), None);
+        for (flag, ms) in [("--poll", 500), ("--poll=70", 70)] {
+            let every = Duration::from_millis(ms);
+            assert_eq!(poll(&["run", flag, "x"]).unwrap(), Some(every));
+        }
+        assert!(poll(&["run", "--poll=0"]).is_err());
     }
 
     #[test]

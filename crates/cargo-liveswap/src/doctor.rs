@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use crate::session::run_dir;
+use crate::session::{poll, run_dir};
 
 /// The oldest rustc whose output is known.
 const OLDEST_RUSTC: (u32, u32) = (1, 85);
@@ -28,13 +28,14 @@ type Check = fn() -> Found;
 /// Looks at everything.
 #[expect(clippy::print_stdout, reason = "it is what was asked for")]
 pub fn main() -> ExitCode {
-    let checks: [(&str, Check); 9] = [
+    let checks: [(&str, Check); 10] = [
         ("system", system),
         ("rustc", rustc),
         ("cargo", cargo),
         ("C compiler", c_compiler),
         ("linker", linker),
         ("file watches", watches),
+        ("file system", file_system),
         ("run-time folder", run_time_folder),
         ("memory map", overcommit),
         ("gdb", gdb),
@@ -151,11 +152,11 @@ fn watches() -> Found {
     };
     let Some((watches, instances)) = limit("max_user_watches").zip(limit("max_user_instances"))
     else {
-        return Missing("the kernel has no inotify: saved files are not noticed".to_owned());
+        return Wanted("the kernel has no inotify: files are polled".to_owned());
     };
     if let Err(error) = notify::recommended_watcher(|_: notify::Result<notify::Event>| {}) {
-        return Missing(format!(
-            "{error}: others use all {instances} instances (`sysctl fs.inotify.max_user_instances=512`)"
+        return Wanted(format!(
+            "{error}, so files are polled: others use all {instances} instances (`sysctl fs.inotify.max_user_instances=512`)"
         ));
     }
     let text = format!("{watches} watches, {instances} instances");
@@ -165,6 +166,16 @@ fn watches() -> Found {
         ));
     }
     Good(text)
+}
+
+/// Of the working folder.
+fn file_system() -> Found {
+    match poll::deaf_file_system(".".as_ref()) {
+        None => Good("tells of saves".to_owned()),
+        Some(name) => Wanted(format!(
+            "{name} in this folder: saves may come without an event, so files are also polled (`cargo liveswap run --poll=MS` says how often)"
+        )),
+    }
 }
 
 fn run_time_folder() -> Found {
@@ -228,6 +239,7 @@ mod tests {
             c_compiler,
             linker,
             watches,
+            file_system,
             run_time_folder,
         ] {
             let found = check();

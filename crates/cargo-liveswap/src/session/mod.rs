@@ -15,6 +15,7 @@ mod machine;
 mod old_bodies;
 mod outcome;
 pub mod parts;
+pub mod poll;
 mod report;
 pub mod run_dir;
 pub mod session_file;
@@ -53,6 +54,8 @@ pub struct Options {
     pub run: RunOptions,
     /// Where events are written.
     pub events: Option<PathBuf>,
+    /// Files are looked at that often, instead of being watched by the kernel.
+    pub poll: Option<Duration>,
     /// Less output.
     pub quiet: bool,
     /// Colours, if that was said.
@@ -72,13 +75,13 @@ pub fn run(options: Options) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let code = session(&options.run, reports);
+    let code = session(&options, reports);
     // An exit code has eight bits, here as everywhere.
     ExitCode::from((code & 0xff) as u8)
 }
 
-fn session(options: &RunOptions, mut reports: Reports) -> i32 {
-    let built = Build::prepare(options).and_then(|mut build| {
+fn session(options: &Options, mut reports: Reports) -> i32 {
+    let built = Build::prepare(&options.run).and_then(|mut build| {
         build
             .first()
             .map(|(launch, linked)| (build, launch, linked))
@@ -98,7 +101,7 @@ fn session(options: &RunOptions, mut reports: Reports) -> i32 {
             return code;
         }
     };
-    match start(build, launch, linked, reports) {
+    match start(build, launch, linked, options.poll, reports) {
         Ok(code) => code,
         Err(error) => {
             stderr_line(&format!("liveswap: {error}"));
@@ -108,7 +111,13 @@ fn session(options: &RunOptions, mut reports: Reports) -> i32 {
 }
 
 /// Starts everything and goes on until the program has ended. An error comes before the start.
-fn start(build: Build, launch: Launch, linked: Linked, reports: Reports) -> Result<i32, String> {
+fn start(
+    build: Build,
+    launch: Launch,
+    linked: Linked,
+    poll: Option<Duration>,
+    reports: Reports,
+) -> Result<i32, String> {
     let failed = |what: &str| {
         let what = what.to_owned();
         move |error: std::io::Error| format!("{what}: {error}")
@@ -143,7 +152,7 @@ fn start(build: Build, launch: Launch, linked: Linked, reports: Reports) -> Resu
         ));
     }
 
-    let watcher = match watcher::Watcher::start(events.clone()) {
+    let watcher = match watcher::Watcher::start(events.clone(), poll) {
         Ok(watcher) => Some(watcher),
         Err(error) => {
             reports.note(&format!(

@@ -3,9 +3,10 @@
 //! Folders, not files: editors replace files. What the kernel reports goes to one thread, which keeps
 //! the list of folders and waits until the editor is done ([`super::debounce`]).
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind};
 use notify::{EventKind, INotifyWatcher, RecursiveMode, Watcher as _};
@@ -13,6 +14,7 @@ use notify::{EventKind, INotifyWatcher, RecursiveMode, Watcher as _};
 use super::batch::Batch;
 use super::debounce::{Debounce, Look, Touch};
 use super::event::Event;
+use super::poll::{self, Poll};
 use super::watched::{Kind, Watched};
 
 enum Input {
@@ -27,27 +29,40 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// Starts to watch: nothing yet.
+    /// Starts to watch: nothing yet. With a time it does not ask the kernel but looks itself, that often.
     ///
     /// # Errors
-    /// If the system has no more watchers.
-    pub fn start<P: Send + 'static>(events: Sender<Event<P>>) -> Result<Watcher, String> {
+    /// If there is no thread for it.
+    pub fn start<P: Send + 'static>(
+        events: Sender<Event<P>>,
+        every: Option<Duration>,
+    ) -> Result<Watcher, String> {
         let (inputs, received) = channel();
         let from_kernel = inputs.clone();
-        let config = notify::Config::default();
-        let kernel = INotifyWatcher::new(
-            // A receiver that is gone means that the session ends.
-            move |event| drop(from_kernel.send(Input::Notify(event))),
-            config,
-        )
-        .map_err(|error| format!("files cannot be watched: {error}"))?;
-        let thread = Thread {
+        // A receiver that is gone means that the session ends.
+        let tell = move |event| drop(from_kernel.send(Input::Notify(event)));
+        let kernel = every
+            .is_none()
+            .then(|| INotifyWatcher::new(tell, notify::Config::default()));
+        let (kernel, problem) = match kernel {
+            None => (None, None),
+            Some(Ok(kernel)) => (Some(kernel), None),
+            Some(Err(error)) => (None, Some(error.to_string())),
+        };
+        let mut thread = Thread {
             kernel,
+            poll: Poll::new(every.unwrap_or(poll::EVERY)),
+            every: every.unwrap_or(poll::EVERY),
+            found: BTreeSet::new(),
             events,
             watched: Watched::default(),
             debounce: Debounce::default(),
             complained: false,
+            is_deaf: false,
         };
+        if let Some(problem) = problem {
+            thread.complain(&problem);
+        }
         std::thread::Builder::new()
             .name("watcher".into())
             .spawn(move || thread.run(&received))
@@ -63,11 +78,18 @@ impl Watcher {
 }
 
 struct Thread<P> {
-    kernel: INotifyWatcher,
+    /// None, where it cannot be had or is not wanted.
+    kernel: Option<INotifyWatcher>,
+    poll: Poll,
+    every: Duration,
+    /// Files of which only the polling told.
+    found: BTreeSet<PathBuf>,
     events: Sender<Event<P>>,
     watched: Watched,
     debounce: Debounce,
     complained: bool,
+    /// It was told that some files are on a file system without events.
+    is_deaf: bool,
 }
 
 impl<P> Thread<P> {
@@ -77,10 +99,15 @@ impl<P> Thread<P> {
             let input = match inputs.try_recv() {
                 Ok(input) => Ok(input),
                 Err(TryRecvError::Disconnected) => Err(RecvTimeoutError::Disconnected),
-                Err(TryRecvError::Empty) => match self.debounce.ready_at(Look::at) {
-                    None => inputs.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                    Some(at) => inputs.recv_timeout(at.saturating_duration_since(Instant::now())),
-                },
+                Err(TryRecvError::Empty) => {
+                    let ready = self.debounce.ready_at(Look::at);
+                    match ready.into_iter().chain(self.poll.next()).min() {
+                        None => inputs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                        Some(at) => {
+                            inputs.recv_timeout(at.saturating_duration_since(Instant::now()))
+                        }
+                    }
+                }
             };
             let open = match input {
                 Ok(Input::Notify(event)) => {
@@ -96,14 +123,54 @@ impl<P> Thread<P> {
                     !is_more || self.suspect_all()
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    let batch = self.debounce.take();
-                    batch.is_none_or(|batch| self.events.send(Event::Changed(batch)).is_ok())
+                    let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= Instant::now());
+                    if is_due(self.poll.next()) {
+                        self.look();
+                    }
+                    !is_due(self.debounce.ready_at(Look::at)) || self.take()
                 }
                 Err(RecvTimeoutError::Disconnected) => false,
             };
             if !open {
                 return;
             }
+        }
+    }
+
+    /// Sends what may be taken up. What the polling found may be known already: it is compared with what was
+    /// compiled.
+    fn take(&mut self) -> bool {
+        let Some(mut batch) = self.debounce.take() else {
+            return true;
+        };
+        let found = std::mem::take(&mut self.found);
+        let (suspects, told) = batch.paths.into_iter().partition(|it| found.contains(it));
+        (batch.paths, batch.suspects) = (told, suspects);
+        self.events.send(Event::Changed(batch)).is_ok()
+    }
+
+    /// Looks where the kernel does not.
+    fn look(&mut self) {
+        let mut turned = false;
+        for path in self.poll.look(&self.watched) {
+            tracing::trace!(path = %path.display(), "found");
+            turned |= path.is_symlink();
+            if path.is_dir() {
+                self.new_folder(&path);
+                continue;
+            }
+            let touch = if path.exists() {
+                // Whoever writes it may not be done.
+                Touch::Writing
+            } else {
+                self.watched.forget(&path);
+                Touch::Done
+            };
+            self.found.insert(path.clone());
+            self.touched(path, touch);
+        }
+        if turned {
+            self.links_turned();
         }
     }
 
@@ -135,6 +202,8 @@ impl<P> Thread<P> {
         );
         for path in event.paths {
             tracing::trace!(path = %path.display(), kind = ?event.kind, "seen");
+            self.poll.told(&path, &self.watched, Instant::now());
+            self.found.remove(&path);
             let is_link = may_be_link && path.is_symlink();
             let folder_moved = (may_be_folder || is_link) && path.is_dir();
             if folder_moved || !path.exists() {
@@ -202,28 +271,52 @@ impl<P> Thread<P> {
 
     fn add(&mut self, folders: Vec<PathBuf>) {
         for folder in folders {
-            match self.kernel.watch(&folder, RecursiveMode::NonRecursive) {
-                Ok(()) => tracing::debug!(folder = %folder.display(), "watched"),
-                Err(error) if folder.is_dir() => {
-                    self.watched.forget(&folder);
-                    self.complain(&error.to_string());
+            let watch =
+                |kernel: &mut INotifyWatcher| kernel.watch(&folder, RecursiveMode::NonRecursive);
+            match self.kernel.as_mut().map(watch) {
+                Some(Ok(())) => {
+                    tracing::debug!(folder = %folder.display(), "watched");
+                    let Some(name) = poll::deaf_file_system(&folder) else {
+                        continue;
+                    };
+                    self.deaf(&folder, name);
                 }
-                // It is gone already.
-                Err(_) => self.watched.forget(&folder),
+                Some(Err(error)) if folder.is_dir() => self.complain(&error.to_string()),
+                Some(Err(_)) => {
+                    // It is gone already.
+                    self.watched.forget(&folder);
+                    continue;
+                }
+                None => {}
             }
+            tracing::debug!(folder = %folder.display(), "polled");
+            self.poll.add(folder, &self.watched, Instant::now());
+        }
+    }
+
+    /// Others may write to a file system, and the kernel does not tell.
+    fn deaf(&mut self, folder: &Path, name: &str) {
+        if !std::mem::replace(&mut self.is_deaf, true) {
+            let (folder, ms) = (folder.display(), self.every.as_millis());
+            self.tell(format!(
+                "{folder} is on a file system ({name}) whose saves may come without an event: files there are also looked at every {ms} ms"
+            ));
         }
     }
 
     fn complain(&mut self, error: &str) {
         tracing::warn!(error, "watching failed");
-        if !self.complained {
-            self.complained = true;
-            let problem = format!(
-                "some files are not watched ({error}); `cargo liveswap doctor` says what to do"
-            );
-            // A receiver that is gone means that the session ends.
-            let _ = self.events.send(Event::Problem(problem));
+        if !std::mem::replace(&mut self.complained, true) {
+            let ms = self.every.as_millis();
+            self.tell(format!(
+                "some files are not watched by the kernel ({error}): they are looked at every {ms} ms; `cargo liveswap doctor` says what to do"
+            ));
         }
+    }
+
+    fn tell(&self, problem: String) {
+        // A receiver that is gone means that the session ends.
+        let _ = self.events.send(Event::Problem(problem));
     }
 }
 
@@ -231,16 +324,25 @@ impl<P> Thread<P> {
 mod tests {
     use super::*;
     use std::fs;
-    use std::time::Duration;
 
     struct Project {
         _dir: tempfile::TempDir,
+        _watcher: Watcher,
         root: PathBuf,
         events: Receiver<Event<()>>,
     }
 
     impl Project {
         fn new(files: &[&str]) -> Project {
+            Project::watched(files, None)
+        }
+
+        /// Without the kernel's help.
+        fn polled(files: &[&str]) -> Project {
+            Project::watched(files, Some(Duration::from_millis(10)))
+        }
+
+        fn watched(files: &[&str], every: Option<Duration>) -> Project {
             let dir = tempfile::tempdir().unwrap();
             let root = dir.path().canonicalize().unwrap();
             fs::create_dir(root.join("src")).unwrap();
@@ -248,11 +350,12 @@ mod tests {
                 fs::write(root.join(file), "1").unwrap();
             }
             let (sender, events) = channel();
-            let watcher = Watcher::start(sender).unwrap();
+            let watcher = Watcher::start(sender, every).unwrap();
             let sources = files.iter().map(|file| root.join(file)).collect();
             watcher.watch(sources, vec![root.clone()]);
             let project = Project {
                 _dir: dir,
+                _watcher: watcher,
                 root,
                 events,
             };
@@ -273,7 +376,13 @@ mod tests {
             let batch = self.batch();
             let name =
                 |path: &PathBuf| path.strip_prefix(&self.root).unwrap().display().to_string();
-            batch.paths.iter().map(name).collect()
+            // What was found by looking is to be compared first.
+            batch
+                .paths
+                .iter()
+                .chain(&batch.suspects)
+                .map(name)
+                .collect()
         }
 
         fn path(&self, name: &str) -> PathBuf {
@@ -297,9 +406,15 @@ mod tests {
 
     #[test]
     fn of_many_files_at_once_none_is_lost() {
+        for start in [Project::new, Project::polled] {
+            none_is_lost(start);
+        }
+    }
+
+    fn none_is_lost(start: fn(&[&str]) -> Project) {
         let names: Vec<String> = (0..30).map(|n| format!("src/f{n:02}.rs")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let project = Project::new(&names);
+        let project = start(&names);
         for name in &names {
             fs::write(project.path(name), "2").unwrap();
         }
@@ -311,9 +426,32 @@ mod tests {
         assert!(seen.iter().eq(&names));
     }
 
+    /// On NFS, 9p and their like saves were not seen at all.
+    #[test]
+    fn saves_are_seen_without_events() {
+        let project = Project::polled(&["src/main.rs"]);
+        let main = project.path("src/main.rs");
+        // A folder that no one asked for comes with what is in it.
+        fs::create_dir(project.path("src/a")).unwrap();
+        for text in ["2", "3", "44"] {
+            fs::write(&main, text).unwrap();
+            assert_eq!(project.changed(), ["src/main.rs"]);
+            fs::write(project.path(".tmp"), format!("{text}5")).unwrap();
+            fs::rename(project.path(".tmp"), &main).unwrap();
+            assert_eq!(project.changed(), ["src/main.rs"]);
+        }
+        fs::remove_file(&main).unwrap();
+        assert_eq!(project.changed(), ["src/main.rs"]);
+    }
+
     #[test]
     fn a_file_in_a_new_folder_is_seen() {
-        let project = Project::new(&["src/main.rs"]);
+        for start in [Project::new, Project::polled] {
+            in_a_new_folder(&start(&["src/main.rs"]));
+        }
+    }
+
+    fn in_a_new_folder(project: &Project) {
         fs::create_dir_all(project.path("src/a/b")).unwrap();
         fs::write(project.path("src/a/b/c.rs"), "1").unwrap();
         let deadline = Instant::now() + Duration::from_secs(10);
@@ -335,7 +473,7 @@ mod tests {
         let link = dir.path().join("link.rs");
         std::os::unix::fs::symlink(&real, &link).unwrap();
         let (sender, events) = channel::<Event<()>>();
-        let watcher = Watcher::start(sender).unwrap();
+        let watcher = Watcher::start(sender, None).unwrap();
         watcher.watch(vec![link], Vec::new());
         events.recv_timeout(Duration::from_secs(10)).unwrap();
         fs::write(&real, "2").unwrap();
