@@ -324,7 +324,7 @@ fn variables<'a>(
                 let name = without_numbers(name).into_owned();
                 layouts.vtables.insert(name, table);
             }
-        } else if raw.address.is_some() {
+        } else if raw.address.is_some() || !raw.linkage.is_empty() {
             // The linkage name is left out where it equals the name: `#[no_mangle]`.
             let symbol = if raw.linkage.is_empty() {
                 raw.name
