@@ -19,7 +19,11 @@ pub mod refusal;
 pub mod relocation;
 
 mod apply;
+#[cfg(feature = "exports")]
 mod frames;
+/// For the fuzz target.
+#[cfg(not(feature = "exports"))]
+pub mod frames;
 mod log;
 mod maps;
 mod serve;

@@ -150,6 +150,10 @@ pub struct Elf<'a> {
 }
 
 const HEADER_SIZE: u64 = 64;
+/// Sections of all sizes that a program can have can be added up, in whatever number.
+const LARGEST_SECTION: u64 = 1 << 40;
+/// Nobody aligns more, and nothing else is aligned more in memory.
+const LARGEST_ALIGN: u64 = 1 << 16;
 const RELA_SIZE: usize = 24;
 
 impl<'a> Elf<'a> {
@@ -170,16 +174,22 @@ impl<'a> Elf<'a> {
         for section in table.iter() {
             let name = table.section_name(endian, section).map_err(bad)?;
             let (offset, _) = section.file_range(endian).unwrap_or((0, 0));
+            let (align, size) = (section.sh_addralign(endian).max(1), section.sh_size(endian));
+            if !align.is_power_of_two() || align > LARGEST_ALIGN || size > LARGEST_SECTION {
+                return Err(Error::Malformed(format!(
+                    "a section of {size} bytes that is aligned to {align}"
+                )));
+            }
             sections.push(SectionData {
                 name: text(name)?,
                 kind: section.sh_type(endian),
                 flags: section.sh_flags(endian),
-                align: section.sh_addralign(endian).max(1),
+                align,
                 entry_size: section.sh_entsize(endian),
                 link: section.sh_link(endian),
                 info: section.sh_info(endian),
                 data: section.data(endian, bytes).map_err(bad)?,
-                size: section.sh_size(endian),
+                size,
                 offset,
                 relocated_by: None,
             });
@@ -224,12 +234,21 @@ impl<'a> Elf<'a> {
                 .symbol_section(endian, symbol, index)
                 .map_err(bad)?
                 .map(|SectionIndex(index)| index);
-            if section.is_some_and(|section| section >= sections.len()) {
-                return Err(Error::Malformed("a symbol in no section".into()));
+            let value = symbol.st_value(endian);
+            if let Some(section) = section {
+                let section: &SectionData<'_> = sections
+                    .get(section)
+                    .ok_or_else(|| Error::Malformed("a symbol in no section".into()))?;
+                if value > section.size {
+                    return Err(Error::Malformed(format!(
+                        "a symbol behind the end of {}",
+                        section.name
+                    )));
+                }
             }
             symbols.push(Symbol {
                 name: text(name)?,
-                value: symbol.st_value(endian),
+                value,
                 size: symbol.st_size(endian),
                 binding: symbol.st_bind(),
                 kind: symbol.st_type(),

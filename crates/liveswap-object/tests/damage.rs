@@ -1,14 +1,12 @@
 //! Objects that are cut off or changed are refused or understood, and never end in a panic.
 
+#[path = "damaged/object.rs"]
+mod use_of_objects;
+
 use std::process::Command;
 
 use liveswap_object::elf::Elf;
-use liveswap_object::functions::Functions;
-use liveswap_object::patch::Renamed;
-use liveswap_object::program::executable::Executable;
-use liveswap_object::program::index::ObjectIndex;
-use liveswap_object::program::target::Statics;
-use liveswap_object::rewrite::{Origin, for_linking};
+use use_of_objects::use_it;
 
 const SOURCE: &str = "
 static COUNT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(3);
@@ -31,22 +29,6 @@ fn object() -> Vec<u8> {
         .unwrap();
     assert!(status.success());
     std::fs::read(out).unwrap()
-}
-
-/// Everything that is done with an object. The result does not matter.
-fn use_it(bytes: &[u8]) -> bool {
-    let origin = Origin {
-        cgu: "one",
-        optimised: true,
-    };
-    let rewritten = for_linking(bytes, &origin).is_ok();
-    let _ = Executable::parse(bytes);
-    let Ok(object) = Elf::parse(bytes) else {
-        return rewritten;
-    };
-    let functions = Functions::of(&object);
-    let statics = Statics::of(&object);
-    ObjectIndex::of(&object, &functions, &statics, true, &Renamed::new()).is_ok() && rewritten
 }
 
 #[test]
@@ -84,4 +66,47 @@ fn objects_with_changed_bytes_do_not_panic() {
         understood += usize::from(use_it(&damaged));
     }
     assert!(understood > 0, "a byte of code more or less is no damage");
+}
+
+#[test]
+fn numbers_at_the_end_of_their_range_overflowed() {
+    const HEADER: usize = 64;
+    let whole = object();
+    let object = Elf::parse(&whole).unwrap();
+    let mut fields = Vec::new();
+    for (number, section) in object.sections.iter().enumerate() {
+        let header = object.headers_at as usize + number * HEADER;
+        // Size, alignment, size of an entry.
+        fields.extend([header + 32, header + 48, header + 56]);
+        let (table, step) = match section.kind {
+            object::elf::SHT_SYMTAB => (section.offset as usize, 24),
+            object::elf::SHT_RELA if !section.name.starts_with(".rela.debug") => {
+                (section.offset as usize, 24)
+            }
+            _ => continue,
+        };
+        // Value and size of a symbol; what is relocated, and what is added.
+        let entries = (table..table + section.data.len()).step_by(step);
+        fields.extend(entries.flat_map(|entry| match section.kind {
+            object::elf::SHT_SYMTAB => [entry + 8, entry + 16],
+            _ => [entry, entry + 16],
+        }));
+    }
+    assert!(fields.len() > 100);
+    let mut refused = 0;
+    for field in fields {
+        for value in [
+            u64::MAX,
+            u64::MAX - 7,
+            i64::MAX as u64,
+            1 << 63,
+            1 << 46,
+            24,
+        ] {
+            let mut damaged = whole.clone();
+            damaged[field..field + 8].copy_from_slice(&value.to_le_bytes());
+            refused += usize::from(!use_it(&damaged));
+        }
+    }
+    assert!(refused > 100);
 }

@@ -9,6 +9,8 @@ mod cfi;
 mod code;
 mod expression;
 mod index;
+#[cfg(any(test, not(feature = "exports")))]
+pub mod trial;
 mod walk;
 mod words;
 

@@ -400,7 +400,9 @@ fn value(
 /// Gives every aligned word of a stack and its address.
 fn each_word(from: u64, to: u64, what: &mut dyn FnMut(u64, u64)) {
     let mut buffer = vec![0; 64 * 1024];
-    let mut at = from.next_multiple_of(8);
+    let Some(mut at) = from.checked_next_multiple_of(8) else {
+        return;
+    };
     while at < to {
         let wanted = usize::try_from(to - at)
             .unwrap_or(usize::MAX)

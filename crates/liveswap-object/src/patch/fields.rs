@@ -412,7 +412,7 @@ impl<'f, 'b, 's> Filler<'f, 'b, 's> {
     }
 
     fn own_distance32(&mut self, at: u64, target: u64, addend: i64) -> Result<(), Refusal> {
-        let distance = i32::try_from(target as i64 + addend - at as i64)
+        let distance = i32::try_from(i128::from(target) + i128::from(addend) - i128::from(at))
             .map_err(|_| Refusal::NotUnderstood("an image of more than 2 GiB".into()))?;
         self.at(at, 4)?.copy_from_slice(&distance.to_le_bytes());
         Ok(())
@@ -445,12 +445,13 @@ impl<'f, 'b, 's> Filler<'f, 'b, 's> {
             ));
         }
         let from_pointer = |filler: &Self, addend: i64| -> Result<i32, Refusal> {
-            i32::try_from(filler.thread_offset(offset) + addend)
+            let from_pointer = i128::from(filler.thread_offset(offset)) + i128::from(addend);
+            i32::try_from(from_pointer)
                 .map_err(|_| Refusal::NotUnderstood("thread-local storage of 2 GiB".into()))
         };
         match how {
             ThreadLocal::GeneralDynamic => {
-                let value = from_pointer(self, rela.addend + 4)?;
+                let value = from_pointer(self, rela.addend.saturating_add(4))?;
                 let start = at.checked_sub(4).ok_or_else(|| unknown_sequence(rela))?;
                 let code = self.at(start, 16)?;
                 if !code.starts_with(&[0x66, 0x48, 0x8d, 0x3d]) {
@@ -486,7 +487,7 @@ impl<'f, 'b, 's> Filler<'f, 'b, 's> {
                 self.own_distance32(at, word, rela.addend)
             }
             ThreadLocal::BlockOffset64 | ThreadLocal::Offset64 => {
-                let value = self.thread_offset(offset) + rela.addend;
+                let value = self.thread_offset(offset).wrapping_add(rela.addend);
                 self.at(at, 8)?.copy_from_slice(&value.to_le_bytes());
                 Ok(())
             }
