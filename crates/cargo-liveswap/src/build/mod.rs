@@ -40,7 +40,7 @@ use unit::{Kept, Unit};
 use versions::{Reader, canonical};
 
 use crate::files;
-use crate::model::{BuildError, Change, Launch, Linked, LinkedSources, LinkedCrate, RunOptions};
+use crate::model::{BuildError, Change, Launch, Linked, LinkedCrate, LinkedSources, RunOptions};
 use crate::stage::layout::Stage;
 use crate::stage::manifest::{Inputs, Manifest, Object};
 use crate::stage::record::{Kind, Record};

@@ -44,7 +44,9 @@ impl Declared {
         ];
         for (own, other) in lists {
             for (name, declarations) in other {
-                own.entry(name.clone()).or_default().extend(declarations.iter().cloned());
+                own.entry(name.clone())
+                    .or_default()
+                    .extend(declarations.iter().cloned());
             }
         }
     }
@@ -153,9 +155,10 @@ impl Live {
         after: &Declared,
         difference: &mut Difference,
     ) {
-        let namesakes = self.units.iter().filter(|(other, namesake)| {
-            *other != key && namesake.crate_name == unit.crate_name
-        });
+        let namesakes = self
+            .units
+            .iter()
+            .filter(|(other, namesake)| *other != key && namesake.crate_name == unit.crate_name);
         for (_, namesake) in namesakes {
             let others = namesake.all();
             let changed = changed(&before.types, &after.types);
@@ -219,7 +222,9 @@ fn changed<'n>(before: &'n Named, after: &'n Named) -> impl Iterator<Item = &'n 
     let others = after
         .iter()
         .filter(|(name, declarations)| before.get(*name) != Some(declarations));
-    others.map(|(name, _)| &**name).chain(gone.map(|name| &**name))
+    others
+        .map(|(name, _)| &**name)
+        .chain(gone.map(|name| &**name))
 }
 
 /// 0 for what is called as usual.

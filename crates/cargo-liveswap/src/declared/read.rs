@@ -78,9 +78,12 @@ impl Reader<'_, '_> {
     /// The name that is declared behind a keyword.
     fn name(&self, keyword: usize) -> Option<String> {
         match self.source.kind(keyword + 1)? {
-            Kind::Ident | Kind::RawIdent => {
-                Some(self.source.text(keyword + 1).trim_start_matches("r#").to_owned())
-            }
+            Kind::Ident | Kind::RawIdent => Some(
+                self.source
+                    .text(keyword + 1)
+                    .trim_start_matches("r#")
+                    .to_owned(),
+            ),
             Kind::Punct(b'$') => Some(ANY.to_owned()),
             _ => None,
         }

@@ -42,14 +42,17 @@ pub struct Live<'a> {
 ///
 /// # Errors
 /// If one is not understood.
-pub fn compare(live: &Live<'_>, units: &[NewUnit], crates: &[CrateObjects]) -> Result<Compared, Refused> {
+pub fn compare(
+    live: &Live<'_>,
+    units: &[NewUnit],
+    crates: &[CrateObjects],
+) -> Result<Compared, Refused> {
     let mut new = Layouts::default();
     for object in units.iter().flat_map(|unit| &unit.changed) {
-        let layouts =
-            layouts::read(&object.bytes, live.named_as_std).map_err(|error| Refused {
-                code: "LS0006",
-                message: error.to_string(),
-            })?;
+        let layouts = layouts::read(&object.bytes, live.named_as_std).map_err(|error| Refused {
+            code: "LS0006",
+            message: error.to_string(),
+        })?;
         new.merge(&layouts);
     }
     let units: HashMap<String, Unit> = crates
@@ -80,27 +83,35 @@ fn by_source(old: &Layouts, new: &Layouts, declared: &Difference) -> Option<Refu
     if let Some((krate, name)) = declared.in_namesakes.first() {
         return refused(
             "LS0001",
-            format!("type `{name}` of a crate `{krate}` changed; there are several crates and types of these names, and debug information does not tell them apart"),
+            format!(
+                "type `{name}` of a crate `{krate}` changed; there are several crates and types of these names, and debug information does not tell them apart"
+            ),
         );
     }
     if let Some(name) = declared.representations.first() {
         return refused(
             "LS0001",
-            format!("`{name}` changed: it has another `#[repr]`, so it may be passed in another way"),
+            format!(
+                "`{name}` changed: it has another `#[repr]`, so it may be passed in another way"
+            ),
         );
     }
     let mut types = declared.types.iter();
     if let Some(name) = types.find(|name| old.is_ambiguous(name) || new.is_ambiguous(name)) {
         return refused(
             "LS0001",
-            format!("a type `{name}` changed; there are several of this name in one scope, and debug information does not tell them apart"),
+            format!(
+                "a type `{name}` changed; there are several of this name in one scope, and debug information does not tell them apart"
+            ),
         );
     }
     let mut traits = declared.traits.iter();
     if let Some(name) = traits.find(|name| old.lost_tables(new, name)) {
         return refused(
             "LS0002",
-            format!("trait `{name}` changed, and nothing makes trait objects of it any more: those that live cannot be compared"),
+            format!(
+                "trait `{name}` changed, and nothing makes trait objects of it any more: those that live cannot be compared"
+            ),
         );
     }
     if declared.conventions_of_any() {
@@ -109,11 +120,17 @@ fn by_source(old: &Layouts, new: &Layouts, declared: &Difference) -> Option<Refu
             "functions whose names a macro makes are called in another way (`#[track_caller]` or `extern`)".to_owned(),
         );
     }
-    let functions = new.contracts.keys().filter(|symbol| !names::is_mangled(symbol));
+    let functions = new
+        .contracts
+        .keys()
+        .filter(|symbol| !names::is_mangled(symbol));
     for symbol in functions.filter(|symbol| old.contracts.contains_key(*symbol)) {
         let (before, after) = declared.convention(symbol);
         if before != after {
-            return refused("LS0012", format!("`{symbol}` is called in another way than before"));
+            return refused(
+                "LS0012",
+                format!("`{symbol}` is called in another way than before"),
+            );
         }
     }
     None
@@ -122,7 +139,8 @@ fn by_source(old: &Layouts, new: &Layouts, declared: &Difference) -> Option<Refu
 impl Compared {
     /// How a function is called, as far as debug information does not say it: before and now.
     pub fn convention(&self, symbol: &str) -> (u64, u64) {
-        self.declared.convention(names::last_part(&names::for_people(symbol)))
+        self.declared
+            .convention(names::last_part(&names::for_people(symbol)))
     }
 
     /// Refuses what living data does not survive.

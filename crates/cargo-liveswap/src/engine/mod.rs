@@ -95,9 +95,8 @@ impl Engine {
                     .program
                     .add_object(&krate.unit, cgu, optimised, &bytes)
                     .map_err(|error| problem(&error))?;
-                let layouts =
-                    liveswap_object::layouts::read(&bytes, &engine.named_as_std)
-                        .map_err(|error| problem(&error))?;
+                let layouts = liveswap_object::layouts::read(&bytes, &engine.named_as_std)
+                    .map_err(|error| problem(&error))?;
                 engine.objects.add_file(&krate.name, cgu, path, &bytes);
                 engine.layouts.merge(&layouts);
             }
@@ -173,15 +172,14 @@ impl Engine {
             &|symbol| compared.convention(symbol),
         );
         if !settled.identities.is_empty() {
-            tracing::debug!(
-                ?settled,
-                "symbols that mean something else than before"
-            );
+            tracing::debug!(?settled, "symbols that mean something else than before");
             planned = self.make(&units, &settled.identities, &room)?;
         }
+        let held = identity::held(&self.program, &settled, &planned, self)
+            .map_err(patch::Refusal::from)?;
         let (left, left_behind) =
             self.left
-                .after(&settled, &planned, &self.layouts, &compared.layouts);
+                .after(&settled, &planned, &held, &self.layouts, &compared.layouts);
         let mut pending = compiled.pending;
         pending.extend(left_behind);
         let drops = liveswap_object::layouts::changed_drops(&self.layouts, &compared.layouts);

@@ -120,12 +120,28 @@ mod tests {
             (bodies(&[(0, 1), (1, 9), (2, 3)]), vec![], "edited in place"),
             (bodies(&[(0, 8), (1, 9), (2, 7)]), vec![], "all edited"),
             (bodies(&[(0, 2), (1, 1), (2, 3)]), vec![0, 1], "swapped"),
-            (bodies(&[(0, 2), (1, 9), (2, 3)]), vec![0, 1], "swapped and edited"),
-            (bodies(&[(0, 9), (1, 1), (2, 2), (3, 3)]), vec![0, 1, 2], "inserted"),
+            (
+                bodies(&[(0, 2), (1, 9), (2, 3)]),
+                vec![0, 1],
+                "swapped and edited",
+            ),
+            (
+                bodies(&[(0, 9), (1, 1), (2, 2), (3, 3)]),
+                vec![0, 1, 2],
+                "inserted",
+            ),
             (bodies(&[(0, 2), (1, 3)]), vec![0, 1], "the first is gone"),
             (bodies(&[(0, 1), (1, 2)]), vec![], "the last is gone"),
-            (bodies(&[(0, 1), (1, 2), (2, 3), (3, 4)]), vec![], "one behind all"),
-            (bodies(&[(0, 1), (1, 9), (2, 3), (3, 4)]), vec![1], "edited, and one more"),
+            (
+                bodies(&[(0, 1), (1, 2), (2, 3), (3, 4)]),
+                vec![],
+                "one behind all",
+            ),
+            (
+                bodies(&[(0, 1), (1, 9), (2, 3), (3, 4)]),
+                vec![1],
+                "edited, and one more",
+            ),
         ] {
             assert_eq!(others(&old, &new), expected, "{why}");
         }

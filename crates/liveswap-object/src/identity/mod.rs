@@ -11,12 +11,14 @@
 //!   behind.
 
 mod closures;
+mod holders;
 mod once;
 mod pairs;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+pub use holders::held;
 pub use once::initialisers;
 pub use pairs::statics;
 
@@ -33,8 +35,16 @@ pub struct Settled {
     pub identities: Identities,
     /// Symbols of functions that live values and callers from before stay with, as their contract is another one now.
     pub left: Vec<Arc<str>>,
+    /// Of those the ones that have a name of their own and are no instances of generic functions.
+    plain: HashSet<Arc<str>>,
     /// Environments of which values from before stay with their code: names as debug information has them.
     pub isolated: BTreeSet<Arc<str>>,
+}
+
+impl Settled {
+    fn is_plain(&self, symbol: &Arc<str>) -> bool {
+        self.plain.contains(symbol)
+    }
 }
 
 /// Decides what is the same, from what debug information tells of live and new objects.
@@ -68,7 +78,10 @@ pub fn settle(
     // Closures first: what works on one that is back is back with it.
     symbols.sort_unstable_by_key(|symbol| {
         let contract = new.contracts.get(*symbol);
-        (contract.is_none_or(|contract| contract.own.is_none()), *symbol)
+        (
+            contract.is_none_or(|contract| contract.own.is_none()),
+            *symbol,
+        )
     });
     let mut back: HashSet<String> = HashSet::new();
     for symbol in symbols {
@@ -111,18 +124,32 @@ pub fn settle(
         others.insert(Arc::clone(symbol), Other { leaves, takes });
     }
     let paired: HashSet<&Arc<str>> = renamed.values().collect();
-    let left = planned.went.iter().filter(|symbol| !paired.contains(symbol));
+    let left = planned
+        .went
+        .iter()
+        .filter(|symbol| !paired.contains(symbol));
     let left: Vec<Arc<str>> = left
         .filter(|symbol| old.contracts.contains_key(&***symbol))
         .chain(others.keys())
         .map(Arc::clone)
         .collect();
     let isolated = isolated(&left, old, &contracts);
+    let is_plain = |symbol: &&Arc<str>| {
+        let contract = old.contracts.get(&***symbol);
+        // What is left with the values that it works on is said of those.
+        contract.is_some_and(|it| {
+            it.own.is_none()
+                && !it.instance.contains('<')
+                && !it.environments.iter().any(|name| isolated.contains(name))
+        })
+    };
+    let plain = left.iter().filter(is_plain).cloned().collect();
     let mut renamed = renamed;
     renamed.extend(statics.clone());
     Settled {
         identities: Identities { renamed, others },
         left,
+        plain,
         isolated,
     }
 }
@@ -135,9 +162,8 @@ fn known_version(
     body: Option<Digest>,
 ) -> Option<Version> {
     let mut known = program.superseded.get(symbol)?.iter();
-    let is_known = known.any(|it| {
-        it.version == version && body.is_none_or(|body| it.function.digest == body)
-    });
+    let is_known =
+        known.any(|it| it.version == version && body.is_none_or(|body| it.function.digest == body));
     is_known.then_some(version)
 }
 

@@ -25,7 +25,10 @@ pub fn initialisers(planned: &Planned, old: &Layouts, new: &Layouts) -> BTreeSet
             }
             continue;
         }
-        let Some(end) = path.find("::{{closure}}").or_else(|| path.find("::{closure")) else {
+        let Some(end) = path
+            .find("::{{closure}}")
+            .or_else(|| path.find("::{closure"))
+        else {
             continue;
         };
         let owner = &path[..end];
@@ -56,7 +59,10 @@ fn given_to_once<'l>(old: &'l Layouts, new: &'l Layouts) -> HashSet<&'l str> {
     });
     instances
         .flat_map(|(_, contract)| {
-            let arguments = contract.instance.split_once('<').map_or("", |(_, rest)| rest);
+            let arguments = contract
+                .instance
+                .split_once('<')
+                .map_or("", |(_, rest)| rest);
             arguments.trim_end_matches('>').split(", ")
         })
         .filter(|argument| argument.contains("_env#"))

@@ -68,7 +68,12 @@ pub fn compare_statics(old: &Layouts, new: &Layouts) -> Vec<(String, Change)> {
             continue;
         };
         if !is_environment(known) && !is_environment(now) {
-            changes.push(change(ChangeKind::Static, symbol, known.clone(), now.clone()));
+            changes.push(change(
+                ChangeKind::Static,
+                symbol,
+                known.clone(),
+                now.clone(),
+            ));
         }
     }
     by_name(changes)

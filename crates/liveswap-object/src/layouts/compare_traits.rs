@@ -85,7 +85,9 @@ fn difference(name: &str, old: &VTable, new: &VTable) -> Option<(Option<String>,
         let (old, new) = (old.methods.len(), new.methods.len());
         return Some((None, old.to_string(), new.to_string()));
     }
-    let implementer = name.strip_prefix('<').and_then(|rest| rest.rsplit_once(" as "));
+    let implementer = name
+        .strip_prefix('<')
+        .and_then(|rest| rest.rsplit_once(" as "));
     let implementer = implementer.map_or("", |(implementer, _)| without_arguments(implementer));
     (0..old.methods.len()).find_map(|slot| {
         if without_hash(&old.methods[slot]) == without_hash(&new.methods[slot]) {

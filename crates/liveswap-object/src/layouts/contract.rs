@@ -46,7 +46,9 @@ impl fmt::Display for Contract {
             f,
             "{}",
             signature(
-                self.parameters.iter().map(|parameter| &*parameter.type_name),
+                self.parameters
+                    .iter()
+                    .map(|parameter| &*parameter.type_name),
                 self.result.as_deref()
             )
         )

@@ -142,7 +142,9 @@ impl<'g, 'a> Environments<'g, 'a> {
             let owns = match raw.tag {
                 tag::POINTER if raw.name.starts_with('*') => {
                     let target = graph.type_at(raw.target);
-                    target.is_some_and(|target| !of_std(graph.types[target].parent) && !self.is_environment(target))
+                    target.is_some_and(|target| {
+                        !of_std(graph.types[target].parent) && !self.is_environment(target)
+                    })
                 }
                 tag::POINTER => !raw.name.starts_with('&'),
                 _ => graph.scope_is(raw.parent, "alloc"),
@@ -257,7 +259,9 @@ impl<'g, 'a> Environments<'g, 'a> {
         }
         Node {
             digest: hasher.finish(),
-            environment: self.is_environment(number).then(|| graph.path(raw.parent, raw.name).into()),
+            environment: self
+                .is_environment(number)
+                .then(|| graph.path(raw.parent, raw.name).into()),
         }
     }
 }

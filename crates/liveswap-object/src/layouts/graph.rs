@@ -144,7 +144,8 @@ impl<'a> Graph<'a> {
         self.variants.sort_by_key(|variant| variant.owner);
         self.parameters.sort_by_key(|parameter| parameter.owner);
         self.discriminants.sort_by_key(|member| member.owner);
-        self.function_arguments.sort_by_key(|argument| argument.owner);
+        self.function_arguments
+            .sort_by_key(|argument| argument.owner);
     }
 
     /// The type that stands at a place. Types are in the order of their places.

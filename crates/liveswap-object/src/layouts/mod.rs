@@ -146,7 +146,10 @@ impl Layouts {
         types.any(|(name, known)| {
             let path = name.split('<').next().unwrap_or_default();
             let is_it = path.rsplit("::").next() == Some(last);
-            is_it && (matches!(known, Known::Several(_)) || path.contains('{') || path.contains("::_::"))
+            is_it
+                && (matches!(known, Known::Several(_))
+                    || path.contains('{')
+                    || path.contains("::_::"))
         })
     }
 

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use super::contract::signature;
 use super::dwarf::tag;
 use super::environments::{Environments, Function};
 use super::graph::{AddressAt, Graph, NONE, Names, RawMember, RawType, without_numbers};
 use super::sections::{Sections, malformed};
 use super::vtables::Functions;
 use super::walk::walk;
-use super::contract::signature;
 use super::{Contract, Kind, Layout, Layouts, Member, Parameter, Variant, is_environment};
 use crate::Error;
 use crate::elf::Elf;
@@ -44,11 +44,7 @@ pub fn read_split(object: &[u8], split: &[u8]) -> Result<Layouts, Error> {
     layouts(&object, &Sections::of_split(split, &object)?, &[])
 }
 
-fn layouts(
-    object: &Elf<'_>,
-    sections: &Sections<'_>,
-    crates: &[String],
-) -> Result<Layouts, Error> {
+fn layouts(object: &Elf<'_>, sections: &Sections<'_>, crates: &[String]) -> Result<Layouts, Error> {
     let mut layouts = Layouts::default();
     let graph = walk(sections)?;
     let mut names = Names::new(&graph);

@@ -3,8 +3,8 @@
 use super::dwarf::{at, op, tag};
 use super::forms::{Abbreviation, Abbreviations, Attribute, Cursor, Encoding, Value};
 use super::graph::{
-    AddressAt, Graph, Index, NONE, RawArgument, RawFunction, RawMember, RawParameter, RawType, RawVariable, RawVariant, Scope,
-    Unread,
+    AddressAt, Graph, Index, NONE, RawArgument, RawFunction, RawMember, RawParameter, RawType,
+    RawVariable, RawVariant, Scope, Unread,
 };
 use super::sections::{Sections, malformed};
 use crate::Error;

@@ -320,7 +320,9 @@ fn one_unit(
         let name = names::for_people(&change.key.name);
         match change.fate {
             Fate::Replaced => module.changed.push(name),
-            Fate::New if identities.others.contains_key(&change.key.name) => module.changed.push(name),
+            Fate::New if identities.others.contains_key(&change.key.name) => {
+                module.changed.push(name)
+            }
             Fate::New => module.added.push(name),
             Fate::Copied => module.copied.push(name),
             Fate::Same => {}

@@ -30,9 +30,7 @@ use liveswap_protocol::patch::{Patch, Place};
 
 use crate::elf::Section;
 use crate::program::digest::Digest;
-use crate::program::{
-    FunctionKey, LiveFunction, LiveObject, LiveStatic, StaticPlace, Superseded,
-};
+use crate::program::{FunctionKey, LiveFunction, LiveObject, LiveStatic, StaticPlace, Superseded};
 
 /// A new or changed object.
 #[derive(Clone, Debug)]

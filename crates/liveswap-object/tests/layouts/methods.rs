@@ -1,7 +1,7 @@
 //! Traits, functions and statics.
 
 use liveswap_object::layouts::{
-    Change, ChangeKind, compare_signatures, compare_statics, changed_drops,
+    Change, ChangeKind, changed_drops, compare_signatures, compare_statics,
 };
 
 use super::{changes, layouts, lines};
