@@ -9,6 +9,7 @@ pub mod c_module;
 pub mod c_project;
 pub mod cargo_project;
 pub mod compiler;
+pub mod corpus;
 pub mod elf_damage;
 pub mod library;
 pub mod live;
