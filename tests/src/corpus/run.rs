@@ -75,11 +75,13 @@ pub fn run(
             seen: Seen::default(),
             took: Duration::ZERO,
         };
-        let current = match run.take() {
-            Some(current) if expects_more || !step.anew => Ok(current),
-            // After a shortfall nothing that follows would tell anything: a new run does.
-            _ if step.anew => Run::start(command, place, case, level)?,
-            _ => return Ok(results),
+        // After a shortfall what follows would tell nothing in the same run. The old one has to end
+        // before the next begins: they share a folder.
+        let kept = run.take().filter(|_| expects_more || !step.anew);
+        let current = match kept {
+            Some(current) => Ok(current),
+            None if step.anew => Run::start(command, place, case, level)?,
+            None => return Ok(results),
         };
         match current {
             Ok(mut current) => {

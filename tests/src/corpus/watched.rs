@@ -1,10 +1,11 @@
 //! A program of the corpus under `cargo liveswap run`: all that it and the command say, as one stream
 //! in the order in which it arrived. Nothing here panics: a program that dies is a result.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,6 +16,9 @@ use super::place::Project;
 use crate::live_command::clean_environment;
 use crate::process::{Target, send_signal};
 use crate::stream::for_each_line;
+
+/// How many there were: each has an events file of its own.
+static RUNS: AtomicU64 = AtomicU64::new(0);
 
 /// How long the command may take to end after Ctrl-C.
 const END: Duration = Duration::from_secs(5);
@@ -37,13 +41,15 @@ pub(super) struct Watched {
     child: Child,
     tail: Child,
     said: Receiver<Said>,
+    events: PathBuf,
     open: u8,
 }
 
 impl Watched {
     /// Starts the program of a project.
     pub(super) fn start(command: &Path, project: &Project, level: u8) -> Result<Self, String> {
-        let events = project.target.join("corpus-events.jsonl");
+        let number = RUNS.fetch_add(1, Ordering::Relaxed);
+        let events = project.target.join(format!("corpus-events-{number}.jsonl"));
         File::create(&events).map_err(|error| format!("{}: {error}", events.display()))?;
         let mut run = Command::new(command);
         clean_environment(&mut run);
@@ -69,7 +75,7 @@ impl Watched {
         forward(tail.stdout.take(), sender.clone(), |line| {
             serde_json::from_str(&line).map_or(Said::Nothing, Said::Event)
         });
-        let mut child = match run.spawn() {
+        let child = match run.spawn() {
             Ok(child) => child,
             Err(error) => {
                 let _ = tail.kill();
@@ -77,14 +83,16 @@ impl Watched {
                 return Err(format!("{}: {error}", command.display()));
             }
         };
-        forward_to_end(child.stdout.take(), sender.clone(), Said::Line);
-        forward_to_end(child.stderr.take(), sender, Said::Error);
-        Ok(Self {
+        let mut watched = Self {
             child,
             tail,
             said,
+            events,
             open: 2,
-        })
+        };
+        forward_to_end(watched.child.stdout.take(), sender.clone(), Said::Line);
+        forward_to_end(watched.child.stderr.take(), sender, Said::Error);
+        Ok(watched)
     }
 
     /// What is said next.
@@ -115,6 +123,7 @@ impl Drop for Watched {
         let _ = self.child.wait();
         let _ = self.tail.kill();
         let _ = self.tail.wait();
+        let _ = fs::remove_file(&self.events);
     }
 }
 
