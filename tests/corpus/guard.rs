@@ -12,7 +12,7 @@
 //! - What is freed is filled with POISON and stays in quarantine, where a write shows, for a while.
 //!
 //! Nothing here allocates or panics: it runs inside of both.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
