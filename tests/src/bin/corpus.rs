@@ -204,13 +204,15 @@ fn for_all<T: Send>(
     work: impl Fn(&Place, &Case, u8, &Sender<T>) + Sync,
     mut take: impl FnMut(T) -> Result<(), String>,
 ) -> Result<(), String> {
+    let places: Vec<Place> = (0..workers)
+        .map(Place::of_worker)
+        .collect::<Result<_, _>>()?;
     let jobs = Mutex::new(VecDeque::from(jobs));
     let (sender, answers) = channel();
     thread::scope(|scope| {
-        for number in 0..workers {
+        for (number, place) in places.iter().enumerate() {
             let (sender, jobs, work) = (sender.clone(), &jobs, &work);
             scope.spawn(move || {
-                let place = Place::of_worker(number);
                 loop {
                     let job = {
                         let mut jobs = jobs.lock().expect("no worker panics with it");
@@ -221,7 +223,7 @@ fn for_all<T: Send>(
                         }
                     };
                     let Some((case, level)) = job else { return };
-                    work(&place, &case, level, &sender);
+                    work(place, &case, level, &sender);
                 }
             });
         }

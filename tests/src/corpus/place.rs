@@ -1,7 +1,7 @@
 //! Where programs of the corpus are built: a folder for each worker that is kept from run to run, so
 //! that dependencies are compiled once. Cases with the same manifest take turns in one project.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -72,9 +72,10 @@ pub fn complete(case: &Case, files: &Files) -> Result<Files, String> {
     Ok(files)
 }
 
-/// The folder of one worker.
+/// The folder of one worker. Another run of the corpus waits until it is free.
 pub struct Place {
     folder: PathBuf,
+    _lock: File,
 }
 
 /// A project in it, with the files of one case.
@@ -87,11 +88,24 @@ pub struct Project {
 
 impl Place {
     /// The folder of the worker with this number.
-    pub fn of_worker(number: usize) -> Self {
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn of_worker(number: usize) -> Result<Self, String> {
         let folder = target_directory()
             .join("tmp/liveswap-corpus")
             .join(number.to_string());
-        Self { folder }
+        let locked = || -> io::Result<File> {
+            fs::create_dir_all(&folder)?;
+            let lock = File::create(folder.join("lock"))?;
+            lock.lock()?;
+            Ok(lock)
+        };
+        let lock = locked().map_err(|error| format!("{}: {error}", folder.display()))?;
+        Ok(Self {
+            folder,
+            _lock: lock,
+        })
     }
 
     /// The project of all cases with this case's manifest, with the case's own files.
