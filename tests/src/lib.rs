@@ -21,6 +21,7 @@ mod pipes;
 pub mod process;
 pub mod process_info;
 pub mod random;
+pub mod random_edits;
 mod stream;
 
 pub use c_host::{Host, HostOptions, Reply};
