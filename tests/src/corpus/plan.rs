@@ -99,7 +99,7 @@ mod tests {
                 assert_ne!(&step.files, before, "{name}");
                 assert!(step.quick || step.new.is_some(), "{name}: what is new?");
                 let patterns = [&step.new, &step.old].map(|p| p.as_ref().map(|p| p.as_str()));
-                assert_ne!(patterns[0], patterns[1], "{name}");
+                assert!(step.quick || patterns[0] != patterns[1], "{name}");
                 before = &step.files;
             }
         }
