@@ -90,10 +90,8 @@ fn is_for(section: &Section<'_>, variant: &str) -> bool {
 
 /// Adds a line with its names replaced. In a step every line of a value gets the sign of the first.
 fn push(made: &mut String, line: &str, values: &BTreeMap<String, String>) -> Result<(), Error> {
-    let sign = match line.get(..2) {
-        Some(sign @ ("- " | "+ ")) => sign,
-        _ => "",
-    };
+    let sign = line.get(..2).filter(|sign| matches!(*sign, "- " | "+ "));
+    let sign = sign.unwrap_or_default();
     let mut rest = line;
     while let Some(start) = rest.find("<<") {
         let Some(end) = rest[start..].find(">>").map(|length| start + length) else {
