@@ -94,7 +94,7 @@ pub fn run(
                 result.seen = current.watch(case, step);
                 result.outcome = judge(step, &result.seen);
                 expects_more = result.outcome.is_ok();
-                if !result.seen.dead {
+                if !spoils_what_follows(result.outcome) {
                     run = Some(current);
                 }
             }
@@ -108,6 +108,12 @@ pub fn run(
         results.push(result);
     }
     Ok(results)
+}
+
+/// Whether the program is no longer what the steps that follow are about. One that starts `anew` gets a
+/// run of its own then; others are not reached.
+fn spoils_what_follows(outcome: Outcome) -> bool {
+    !outcome.is_ok() && outcome != Outcome::Unnamed
 }
 
 /// A program that runs, and the files as they are.
