@@ -9,6 +9,7 @@ pub mod c_module;
 pub mod c_project;
 pub mod cargo_project;
 pub mod compiler;
+pub mod corpus;
 pub mod elf_damage;
 pub mod library;
 pub mod live;
@@ -20,6 +21,7 @@ mod pipes;
 pub mod process;
 pub mod process_info;
 pub mod random;
+pub mod random_edits;
 mod stream;
 
 pub use c_host::{Host, HostOptions, Reply};

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Instant;
 
@@ -23,7 +23,7 @@ pub(crate) enum Next {
 impl Stream {
     pub(crate) fn read(name: &'static str, source: impl Read + Send + 'static) -> Self {
         let (sender, lines) = channel();
-        thread::spawn(move || forward_lines(source, &sender));
+        thread::spawn(move || for_each_line(source, |line| sender.send(line).is_ok()));
         Self {
             name,
             lines,
@@ -100,7 +100,8 @@ impl Stream {
     }
 }
 
-fn forward_lines(source: impl Read, lines: &Sender<String>) {
+/// Hands over each line of a source until it ends or nobody wants more.
+pub(crate) fn for_each_line(source: impl Read, mut take: impl FnMut(String) -> bool) {
     let mut source = BufReader::new(source);
     loop {
         let mut line = Vec::new();
@@ -110,8 +111,7 @@ fn forward_lines(source: impl Read, lines: &Sender<String>) {
                 if line.last() == Some(&b'\n') {
                     line.pop();
                 }
-                let line = String::from_utf8_lossy(&line).into_owned();
-                if lines.send(line).is_err() {
+                if !take(String::from_utf8_lossy(&line).into_owned()) {
                     return;
                 }
             }

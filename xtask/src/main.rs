@@ -26,6 +26,8 @@ usage: cargo xtask COMMAND
   demo [nim]    edit a program while it runs and show that its state stays: a Cargo workspace, or a Nim program
   ci            lint, demo, test: what must pass before a change lands
   lint          format, clippy and tidy
+  corpus [ARGS] run the programs with labelled edits of tests/corpus (`corpus --help` lists the options)
+  random-edits [ARGS]  edit random programs at random while they run
   tidy          the rules of the code that no compiler checks
   setup         only get the tools that the tests need
   help          this text";
@@ -47,7 +49,7 @@ fn main() -> ExitCode {
 }
 
 fn run(command: &str, args: &[String], stages: &mut Stages) -> Result<()> {
-    if command != "test" && command != "demo" && !args.is_empty() {
+    if !matches!(command, "test" | "demo" | "corpus" | "random-edits") && !args.is_empty() {
         return Err(format!("takes no arguments\n\n{USAGE}"));
     }
     match command {
@@ -59,6 +61,7 @@ fn run(command: &str, args: &[String], stages: &mut Stages) -> Result<()> {
         "tidy" => stages.run("tidy", || tidy::check(&Project::find()?)),
         "lint" => lint(&Project::find()?, stages),
         "test" => test(&Project::find()?, args, stages),
+        "corpus" | "random-edits" => run_tool(&Project::find()?, command, args),
         "demo" => match args {
             [] => demo::cargo(&Project::find()?, stages),
             [which] if which == "nim" => demo::nim(&Project::find()?, stages),
@@ -93,6 +96,21 @@ fn lint(project: &Project, stages: &mut Stages) -> Result<()> {
         ];
         project.cargo(&args, &[])
     })
+}
+
+/// A tool out of the tests' package: it has what those need to drive `cargo liveswap`.
+fn run_tool(project: &Project, name: &str, args: &[String]) -> Result<()> {
+    let mut cargo_args = vec![
+        "run",
+        "--quiet",
+        "-p",
+        "liveswap-tests",
+        "--bin",
+        name,
+        "--",
+    ];
+    cargo_args.extend(args.iter().map(String::as_str));
+    project.cargo(&cargo_args, &[])
 }
 
 fn test(project: &Project, args: &[String], stages: &mut Stages) -> Result<()> {

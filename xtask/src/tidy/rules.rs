@@ -39,7 +39,7 @@ const UNSAFE_ALLOWED: &[&str] = &[
 ];
 
 /// Projects of users, as they are found in the world: what holds for our code does not for theirs.
-const USERS_PROJECTS: [&str; 2] = ["tests/fixtures/", "examples/"];
+const USERS_PROJECTS: [&str; 3] = ["tests/fixtures/", "tests/corpus/", "examples/"];
 
 const LICENCES: [&str; 2] = ["LICENSE-APACHE", "LICENSE-MIT"];
 
