@@ -8,6 +8,7 @@ use crate::names;
 use crate::patch::changes::{Refusal, Source};
 use crate::patch::renewed::{Renewed, refers};
 use crate::patch::{Identities, NewUnit, Renamed};
+use crate::program::digest::Digest;
 use crate::program::index::StaticDefinition;
 use crate::program::{LiveStatic, Program, StaticPlace};
 
@@ -121,6 +122,7 @@ fn one_unit(
             }
         }
     }
+    namesakes(program, unit, number, sources)?;
     if unit.optimised {
         same_parts(program, &now)?;
     }
@@ -163,6 +165,73 @@ fn one_unit(
         }
     }
     Ok(())
+}
+
+/// Refuses when it cannot be told which of several statics of one path is which. Those of one function, out of a macro
+/// for instance, are told apart by their number; one that is inserted or removed gives it, and so the value, to the
+/// next.
+fn namesakes(
+    program: &Program,
+    unit: &NewUnit,
+    number: usize,
+    sources: &[Source<'_>],
+) -> Result<(), Refusal> {
+    let mut before: Namesakes = BTreeMap::new();
+    let mut after: Namesakes = BTreeMap::new();
+    let enter = |all: &mut Namesakes, definition: &StaticDefinition| {
+        if !definition.renewable {
+            let path = names::path(&definition.name);
+            let path = path.map_or_else(|| definition.name.to_string(), |path| path.into_owned());
+            let of_path = all.entry(path).or_default();
+            of_path.insert(Arc::clone(&definition.name), definition.digest);
+        }
+    };
+    for (cgu, object) in &program.objects {
+        if object.unit == unit.unit {
+            for definition in &object.index.statics {
+                enter(&mut before, definition);
+                if !unit.lets_go(cgu, object) {
+                    enter(&mut after, definition);
+                }
+            }
+        }
+    }
+    for source in sources {
+        if source.unit == number && source.cgu.is_some() {
+            for definition in &source.index.statics {
+                enter(&mut after, definition);
+            }
+        }
+    }
+    for (path, before) in before {
+        let Some(after) = after.get(&path) else {
+            continue;
+        };
+        if before.len().max(after.len()) > 1 && !are_certain(&before, after) {
+            return Err(Refusal::Ambiguous(names::for_people(&path)));
+        }
+    }
+    Ok(())
+}
+
+/// Statics by path: their symbols, and what they hold at first.
+type Namesakes = BTreeMap<String, BTreeMap<Arc<str>, Digest>>;
+
+/// Whether each static with a symbol of before is the one that it was.
+fn are_certain(before: &BTreeMap<Arc<str>, Digest>, after: &BTreeMap<Arc<str>, Digest>) -> bool {
+    let same_number = before.keys().eq(after.keys());
+    let others = |all: &BTreeMap<Arc<str>, Digest>, but: &Arc<str>, digest: Digest| {
+        let mut others = all.iter().filter(|(name, _)| *name != but);
+        others.any(|(_, other)| *other == digest)
+    };
+    before.iter().all(|(name, was)| match after.get(name) {
+        None => true,
+        // The first value does not tell it from the one that came or went.
+        Some(is) if is == was => {
+            same_number || !(others(before, name, *was) || others(after, name, *was))
+        }
+        Some(is) => same_number && !others(before, name, *is) && !others(after, name, *was),
+    })
 }
 
 /// Refuses when the optimiser made other parts of a static than before. What the live parts hold
@@ -233,4 +302,34 @@ fn kept(
         },
     ));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statics_of_one_path_are_told_apart_by_what_they_begin_with() {
+        let statics = |list: &[(&str, u128)]| -> BTreeMap<Arc<str>, Digest> {
+            let list = list.iter();
+            list.map(|(name, digest)| (Arc::from(*name), Digest(*digest)))
+                .collect()
+        };
+        let one = statics(&[("a", 1)]);
+        let two = statics(&[("a", 1), ("b", 1)]);
+        let both = statics(&[("a", 1), ("b", 2)]);
+        for (before, after, certain) in [
+            (&two, &two, true),
+            (&one, &two, false),
+            (&two, &one, false),
+            (&one, &both, true),
+            (&both, &one, true),
+            (&both, &statics(&[("a", 2)]), false),
+            (&both, &statics(&[("a", 2), ("b", 1)]), false),
+            (&both, &statics(&[("a", 3), ("b", 2)]), true),
+            (&one, &statics(&[("a", 3), ("b", 1)]), false),
+        ] {
+            assert_eq!(are_certain(before, after), certain, "{before:?} {after:?}");
+        }
+    }
 }
