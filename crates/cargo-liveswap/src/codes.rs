@@ -119,8 +119,12 @@ impl Code {
                 code: "LS0001",
                 title: "the layout of a type changed",
                 problem: "A struct, enum or union that living data may hold has another size, other \
-                          fields or other offsets than before the edit. The message names the type, \
-                          the field, and the old and new offsets.",
+                          fields or other offsets than before the edit, or another `#[repr]`. The \
+                          message names the type, the field, and the old and new offsets. Two names that \
+                          changed places count: values from before would be read as each other. A new \
+                          name in the same place does not. Debug information does not tell types apart \
+                          that share a name: two of a function's blocks, or two crates of one name. When \
+                          the declaration of one of them changes, this is refused as well.",
                 why: "Values of the old layout are in memory: on the heap, in statics, on stacks. New \
                       code would read them with the new offsets and find garbage.",
                 advice: "Start the program anew, or take the change of the type back: changes of code \

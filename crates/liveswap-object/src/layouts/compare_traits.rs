@@ -119,18 +119,23 @@ fn signature(
         // A method in an object that did not change.
         let known = new_layouts.contracts.get(&**new);
         let is = known.or_else(|| old_layouts.contracts.get(&**new))?;
+        // What a closure holds is in the type of `self`, or `self` is left out: that is said of the closure.
         let parameters = |contract: &Contract| {
-            let parameters = contract.parameters.iter().skip(1);
-            parameters
-                .map(|parameter| parameter.type_name.clone())
+            let parameters = contract.parameters.iter();
+            let types = parameters.map(|parameter| parameter.type_name.clone());
+            types
+                .filter(|name| !is_environment(name))
                 .collect::<Vec<_>>()
         };
-        // What a closure holds is in the name of the type of `self`.
-        let same_self = parameters(was) == parameters(is) && was.result == is.result;
-        let comparable = if was.digest == 0 && is.digest == 0 {
-            !was.same_types(is)
+        let is_own = was.own.is_some() && is.own.is_some();
+        let comparable = if is_own || was.digest != 0 || is.digest != 0 {
+            let result = |contract: &Contract| {
+                let result = contract.result.clone();
+                result.filter(|name| !is_environment(name))
+            };
+            parameters(was) != parameters(is) || result(was) != result(is)
         } else {
-            !same_self && !mentions_environment(was) && !mentions_environment(is)
+            !was.same_types(is)
         };
         (comparable || was.permutes(is)).then(|| {
             let path = readable(without_hash(new));
@@ -184,13 +189,6 @@ fn readable(symbol: &str) -> String {
         return format!("{:#}", rustc_demangle::demangle(&whole));
     }
     format!("{:#}", rustc_demangle::demangle(symbol))
-}
-
-/// Whether a parameter other than `self`, or the result, depends on the bodies of functions.
-fn mentions_environment(contract: &Contract) -> bool {
-    let mut parameters = contract.parameters.iter().skip(1);
-    parameters.any(|parameter| is_environment(&parameter.type_name))
-        || contract.result.as_deref().is_some_and(is_environment)
 }
 
 /// The signature with the names of the parameters.

@@ -10,7 +10,7 @@ use std::fmt;
 use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 
-use super::Layouts;
+use super::{Layouts, is_environment};
 use crate::names;
 
 /// What debug information tells of a function.
@@ -94,15 +94,19 @@ impl Contract {
     /// Whether one of several parameters of one type has the place of another: callers pass the one where the
     /// other is read. A new name alone is none.
     pub fn permutes(&self, other: &Contract) -> bool {
-        let place = |name: &str| {
-            let mut other = other.parameters.iter();
-            other.position(|parameter| &*parameter.name == name)
+        // A closure that holds nothing may leave out what it holds.
+        let named = |contract: &'_ Contract| -> Vec<Box<str>> {
+            let parameters = contract.parameters.iter();
+            parameters
+                .filter(|parameter| !is_environment(&parameter.type_name))
+                .map(|parameter| parameter.name.clone())
+                .collect()
         };
-        self.parameters
-            .iter()
-            .enumerate()
-            .filter(|(_, parameter)| !parameter.name.is_empty())
-            .any(|(at, parameter)| place(&parameter.name).is_some_and(|now| now != at))
+        let (own, other) = (named(self), named(other));
+        own.iter().enumerate().any(|(at, name)| {
+            let now = other.iter().position(|other| other == name);
+            !name.is_empty() && now.is_some_and(|now| now != at)
+        })
     }
 }
 

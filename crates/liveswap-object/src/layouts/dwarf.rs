@@ -6,6 +6,7 @@ pub(super) mod tag {
     pub const ARRAY: u16 = 0x01;
     pub const ENUMERATION: u16 = 0x04;
     pub const FORMAL_PARAMETER: u16 = 0x05;
+    pub const LEXICAL_BLOCK: u16 = 0x0b;
     pub const MEMBER: u16 = 0x0d;
     pub const POINTER: u16 = 0x0f;
     pub const STRUCTURE: u16 = 0x13;

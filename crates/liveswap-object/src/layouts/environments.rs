@@ -10,7 +10,8 @@
 //! A function gets at a value
 //! - by its parameters or its result: by value, by pointer, or through any type in between;
 //! - if it is the closure's own function;
-//! - by a pointer that does not tell the type, if it knows the type by a generic argument: executors keep tasks that way.
+//! - by a pointer that does not tell the type, if it knows the type by a generic argument: executors keep tasks that
+//!   way. The pointer is a raw one or a number, or the function has a pointer to such a value in a local variable.
 //!
 //! A function that is only generic over an environment is none of them: a server's table of handlers leads to such
 //! functions, and an edited handler has to answer the next request. It makes its values anew.
@@ -62,6 +63,8 @@ pub(super) struct Function<'f, 'a> {
     pub result: usize,
     /// Types of its generic arguments.
     pub arguments: &'f [usize],
+    /// Types of its local variables.
+    pub locals: &'f [usize],
 }
 
 impl<'g, 'a> Environments<'g, 'a> {
@@ -194,7 +197,8 @@ impl<'g, 'a> Environments<'g, 'a> {
         let own = own.and_then(|own| self.places.get(&own));
         roots.extend(own.into_iter().flatten());
         let arguments: Vec<usize> = self.leading(function.arguments.iter().copied()).collect();
-        if !arguments.is_empty() && gets_untyped_pointer(self.graph, function) {
+        let gets = || gets_untyped_pointer(self.graph, function) || self.casts(function);
+        if !arguments.is_empty() && gets() {
             roots.extend(arguments);
         }
         if roots.is_empty() {
@@ -211,6 +215,19 @@ impl<'g, 'a> Environments<'g, 'a> {
         }
         found.digest = digest(&(function.signature, as_set(digests.into_iter())));
         found
+    }
+
+    /// Whether a function has a pointer to an environment in a local variable: where no parameter leads to one, it was
+    /// cast from a pointer to something else.
+    fn casts(&self, function: &Function<'_, 'a>) -> bool {
+        let is_pointer = |place: &usize| {
+            let number = self.graph.type_at(*place);
+            number.is_some_and(|number| {
+                let raw = &self.graph.types[number];
+                raw.tag == tag::POINTER && raw.name.starts_with(['&', '*']) && self.leads[number]
+            })
+        };
+        function.locals.iter().any(is_pointer)
     }
 
     /// Those of these types that lead to environments.

@@ -54,9 +54,9 @@ pub(super) struct RawParameter<'a> {
     pub target: usize,
 }
 
-/// A generic argument of a function.
+/// A type that belongs to a function: of a generic argument, or of a local variable.
 #[derive(Clone, Copy)]
-pub(super) struct RawArgument {
+pub(super) struct OwnedType {
     pub owner: Index,
     pub target: usize,
 }
@@ -133,7 +133,9 @@ pub(super) struct Graph<'a> {
     pub functions: Vec<RawFunction<'a>>,
     pub parameters: Vec<RawParameter<'a>>,
     /// Generic arguments of functions.
-    pub function_arguments: Vec<RawArgument>,
+    pub function_arguments: Vec<OwnedType>,
+    /// Types of local variables; not of those of functions that are inlined.
+    pub locals: Vec<OwnedType>,
     pub variables: Vec<RawVariable<'a>>,
 }
 
@@ -166,8 +168,12 @@ impl<'a> Graph<'a> {
         owned(&self.parameters, owner, |parameter| parameter.owner)
     }
 
-    pub(super) fn arguments_of_function(&self, owner: usize) -> &[RawArgument] {
+    pub(super) fn arguments_of_function(&self, owner: usize) -> &[OwnedType] {
         owned(&self.function_arguments, owner, |argument| argument.owner)
+    }
+
+    pub(super) fn locals_of(&self, owner: usize) -> &[OwnedType] {
+        owned(&self.locals, owner, |local| local.owner)
     }
 
     pub(super) fn discriminant_of(&self, owner: usize) -> Option<&RawMember<'a>> {

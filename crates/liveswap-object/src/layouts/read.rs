@@ -221,6 +221,8 @@ fn functions<'a>(
         let mut parameters = graph.parameters_of(number);
         let of_instance = graph.arguments_of_function(number);
         let mut arguments: Vec<usize> = of_instance.iter().map(|one| one.target).collect();
+        let own_locals = graph.locals_of(number).iter();
+        let mut locals: Vec<usize> = own_locals.map(|one| one.target).collect();
         let mut origin = raw.origin;
         for _ in 0..4 {
             let Some(next) = graph.function_at(origin) else {
@@ -244,6 +246,7 @@ fn functions<'a>(
                 let declared = graph.arguments_of_function(next).iter();
                 arguments.extend(declared.map(|one| one.target));
             }
+            locals.extend(graph.locals_of(next).iter().map(|one| one.target));
             origin = more.origin;
         }
         // It is left out where it equals the name: `#[no_mangle]`.
@@ -266,6 +269,7 @@ fn functions<'a>(
             parameters,
             result,
             arguments: &arguments,
+            locals: &locals,
         };
         let reached = environments.of_function(names, &function);
         let contract = Contract {

@@ -3,7 +3,7 @@
 use super::dwarf::{at, op, tag};
 use super::forms::{Abbreviation, Abbreviations, Attribute, Cursor, Encoding, Value};
 use super::graph::{
-    AddressAt, Graph, Index, NONE, RawArgument, RawFunction, RawMember, RawParameter, RawType,
+    AddressAt, Graph, Index, NONE, OwnedType, RawFunction, RawMember, RawParameter, RawType,
     RawVariable, RawVariant, Scope, Unread,
 };
 use super::sections::{Sections, malformed};
@@ -204,6 +204,11 @@ impl<'s> Walk<'s, '_> {
             (tag::FORMAL_PARAMETER, Frame::Function(_)) => true,
             (tag::TEMPLATE_TYPE, Frame::Function(_)) => true,
             (tag::SUBRANGE, Frame::Array(_)) => true,
+            (tag::VARIABLE, Frame::Function(_)) => true,
+            (tag::LEXICAL_BLOCK, Frame::Function(_)) => {
+                abbreviations.skip(abbreviation, &mut self.cursor, self.encoding)?;
+                return Ok(parent);
+            }
             // Of what stands inside of functions only statics and types count, and the compiler puts those
             // into namespaces.
             (_, Frame::Function(_) | Frame::Array(_)) => false,
@@ -229,6 +234,7 @@ impl<'s> Walk<'s, '_> {
         // Most strings are names of parameters and functions, which hardly anybody asks for.
         let naming = match abbreviation.tag {
             tag::TEMPLATE_TYPE => Naming::Never,
+            tag::VARIABLE if matches!(parent, Frame::Function(_)) => Naming::Never,
             tag::FORMAL_PARAMETER | tag::SUBPROGRAM => Naming::Later,
             _ => Naming::Now,
         };
@@ -329,7 +335,7 @@ impl<'s> Walk<'s, '_> {
             }
             (tag::TEMPLATE_TYPE, Frame::Function(owner)) => {
                 let target = entry.target;
-                graph.function_arguments.push(RawArgument { owner, target });
+                graph.function_arguments.push(OwnedType { owner, target });
                 Frame::Skip
             }
             (tag::SUBRANGE, Frame::Array(number)) => {
@@ -347,6 +353,13 @@ impl<'s> Walk<'s, '_> {
                     has_code: entry.has_code,
                 });
                 Frame::Function((graph.functions.len() - 1) as Index)
+            }
+            (tag::VARIABLE, Frame::Function(owner)) => {
+                if entry.target != NONE {
+                    let target = entry.target;
+                    graph.locals.push(OwnedType { owner, target });
+                }
+                Frame::Skip
             }
             (tag::VARIABLE, _) => {
                 graph.variables.push(RawVariable {
