@@ -4,7 +4,6 @@
 //! of an event (`event src/main.rs:12`). A line added further up in the file makes it no other call site.
 
 use crate::elf::{Elf, Rela, Section};
-use crate::names;
 use crate::program::target::Statics;
 
 /// A call site's static, for its digest.
@@ -22,7 +21,7 @@ impl<'a> CallSite<'a> {
         section: Section,
         relocations: &[Rela],
     ) -> Option<CallSite<'a>> {
-        if !names::is_call_site(statics.in_section(section)?) {
+        if !statics.is_call_site(statics.in_section(section)?) {
             return None;
         }
         let mut bytes = object.sections[section].data.to_vec();

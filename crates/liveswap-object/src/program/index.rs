@@ -114,7 +114,7 @@ impl ObjectIndex {
                 section,
                 size: data.size,
                 thread_local: data.is_thread_local(),
-                renewable: is_renewable(data, name),
+                renewable: is_renewable(data, name) || statics.is_call_site(name),
                 digest: digests.section(section)?,
             });
         }
@@ -198,7 +198,7 @@ fn is_renewable(data: &SectionData<'_>, name: &str) -> bool {
     let is_usual = data.name.starts_with(".rodata") || data.name.starts_with(".data.rel.ro");
     // Other languages may know a static with a plain name.
     let is_constant = is_usual && !data.is_writable() && names::is_identity(name, true);
-    is_constant || names::is_call_site(name)
+    is_constant
 }
 
 /// Whether what a section holds has its effect by being in that section (`.init_array`, `linkme_…`).

@@ -53,6 +53,8 @@ pub enum Target<'a> {
 #[derive(Debug, Default)]
 pub struct Statics<'a> {
     by_section: std::collections::HashMap<Section, &'a str>,
+    /// Those that `tracing`'s macros keep of the place that they stand in.
+    call_sites: std::collections::HashSet<&'a str>,
 }
 
 impl<'a> Statics<'a> {
@@ -69,7 +71,17 @@ impl<'a> Statics<'a> {
                 }
             }
         }
-        Statics { by_section }
+        let call_sites = call_sites(&by_section);
+        Statics {
+            by_section,
+            call_sites,
+        }
+    }
+
+    /// Whether a static is what `tracing`'s macros keep of the place that they stand in: the call site, or its
+    /// description.
+    pub fn is_call_site(&self, name: &str) -> bool {
+        self.call_sites.contains(name)
     }
 
     /// The name of the static that a section holds.
@@ -83,6 +95,32 @@ impl<'a> Statics<'a> {
             .iter()
             .map(|(section, name)| (*section, *name))
     }
+}
+
+/// The newer macros say what they are; of the older ones the description stands in the call site.
+fn call_sites<'a>(
+    statics: &std::collections::HashMap<Section, &'a str>,
+) -> std::collections::HashSet<&'a str> {
+    let may_be = |name: &&str| name.contains("CALLSITE") || name.contains("META");
+    let all = || statics.values().copied().filter(may_be);
+    let pair = |name: &'a str, own: &str| names::path(name)?.strip_suffix(own).map(str::to_owned);
+    let ends = [
+        ("8CALLSITE", "8CALLSITE4META"),
+        ("::CALLSITE", "::CALLSITE::META"),
+    ];
+    let mut found: std::collections::HashSet<&str> =
+        all().filter(|name| names::is_call_site(name)).collect();
+    for (site, description) in ends {
+        let sites: std::collections::HashSet<String> =
+            all().filter_map(|name| pair(name, site)).collect();
+        let described: std::collections::HashSet<String> =
+            all().filter_map(|name| pair(name, description)).collect();
+        found.extend(all().filter(|name| {
+            pair(name, site).is_some_and(|scope| described.contains(&scope))
+                || pair(name, description).is_some_and(|scope| sites.contains(&scope))
+        }));
+    }
+    found
 }
 
 fn is_static(object: &Elf<'_>, section: Section, symbol: &crate::elf::Symbol<'_>) -> bool {
