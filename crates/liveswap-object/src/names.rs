@@ -81,6 +81,11 @@ pub fn without_hash(name: &str) -> Option<&str> {
     (path.starts_with("_ZN") && is_hash).then_some(path)
 }
 
+/// Whether a function is a closure, or in one: its name does not tell which of those in its function.
+pub fn is_closure(name: &str) -> bool {
+    name.contains("$u7b$$u7b$closure") || name.starts_with("_RNC")
+}
+
 /// Whether the compiler mangled a name: other languages do not know it.
 pub fn is_mangled(name: &str) -> bool {
     name.starts_with("_ZN") || name.starts_with("_R")

@@ -91,7 +91,7 @@ impl LeftBehind {
             return;
         }
         let others = &settled.identities.others;
-        for (symbol, _) in &planned.functions {
+        for symbol in planned.functions.iter().map(|defined| &defined.symbol) {
             let current = match others.get(symbol) {
                 Some(other) => other.takes.map(|version| version.contract),
                 None => new.fingerprint(symbol, old),

@@ -6,14 +6,48 @@
 //! is another closure.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Arc;
 
 use crate::layouts::{ClosurePlace, Layouts};
+use crate::names;
+use crate::patch::Defined;
 use crate::program::Program;
 use crate::program::digest::Digest;
 
-/// The closures of one function, by number: what each does.
-type Bodies = BTreeMap<u32, Digest>;
+/// The closures of one function, those in closures included: what each does, wherever it stands, and the lasting name of
+/// its environment.
+#[derive(Default)]
+struct Closures {
+    all: BTreeMap<Vec<u32>, (Digest, String)>,
+}
+
+/// Closures beside each other, by number: what each does with all that is in it.
+type Trees = BTreeMap<u32, u64>;
+
+impl Closures {
+    /// The closures right in the one with this place; in the function itself for an empty one.
+    fn within(&self, around: &[u32]) -> Trees {
+        let mut hashers: BTreeMap<u32, DefaultHasher> = BTreeMap::new();
+        for (chain, (digest, _)) in &self.all {
+            if let Some([number, rest @ ..]) = chain.strip_prefix(around) {
+                let hasher = hashers.entry(*number).or_default();
+                (rest, digest).hash(hasher);
+            }
+        }
+        let trees = hashers.into_iter();
+        trees
+            .map(|(number, hasher)| (number, hasher.finish()))
+            .collect()
+    }
+
+    /// The names of a closure and of all that is in it.
+    fn names(&self, place: &[u32]) -> impl Iterator<Item = String> {
+        let all = self.all.iter();
+        all.filter(move |(chain, _)| chain.starts_with(place))
+            .map(|(_, (_, name))| name.clone())
+    }
+}
 
 /// The lasting names of environments whose closure is another one now.
 ///
@@ -22,55 +56,70 @@ pub(super) fn displaced(
     program: &Program,
     old: &Layouts,
     new: &Layouts,
-    now: &HashMap<Arc<str>, Digest>,
+    now: &HashMap<Arc<str>, &Defined>,
     gone: &HashSet<&str>,
 ) -> HashSet<String> {
-    let mut owners: HashMap<String, (Bodies, Bodies)> = HashMap::new();
+    let mut functions: HashMap<String, (Closures, Closures)> = HashMap::new();
     // Closures that are back: their values from before wait for the same one.
-    let mut back: Vec<ClosurePlace> = Vec::new();
-    for (symbol, digest) in now {
+    let mut found: HashSet<String> = HashSet::new();
+    let enter = |closures: &mut Closures, chain, digest: Option<Digest>, place: &ClosurePlace| {
+        let entry = closures.all.entry(chain);
+        entry.or_insert((digest.unwrap_or(Digest(0)), place.name()));
+    };
+    for (symbol, defined) in now {
         let Some(place) = place(new, symbol) else {
             continue;
         };
         let gone = program.gone.get(symbol);
         let gone = gone.and_then(|key| program.functions.get(key));
-        if gone.is_some_and(|gone| gone.digest != *digest) {
-            back.push(place.clone());
+        if gone.is_some_and(|gone| gone.digest != defined.digest) {
+            found.insert(place.name());
         }
-        let (_, bodies) = owners.entry(place.owner).or_default();
-        bodies.insert(place.number, *digest);
+        let (function, chain) = place.chain();
+        let (_, after) = functions.entry(function).or_default();
+        enter(after, chain, defined.content, &place);
     }
     for symbol in gone {
         if let Some(place) = place(old, symbol) {
-            owners.entry(place.owner).or_default();
+            functions.entry(place.chain().0).or_default();
         }
     }
-    if owners.is_empty() {
-        return HashSet::new();
+    if functions.is_empty() {
+        return found;
     }
     for (key, live) in &program.functions {
-        if !live.present {
+        if !live.present || !names::is_closure(&key.name) {
             continue;
         }
         let Some(place) = place(old, &key.name) else {
             continue;
         };
-        let Some((before, after)) = owners.get_mut(&place.owner) else {
+        let (function, chain) = place.chain();
+        let Some((before, after)) = functions.get_mut(&function) else {
             continue;
         };
-        before.insert(place.number, live.digest);
         if !now.contains_key(&key.name) && !gone.contains(&*key.name) {
             // Its object stays as it is.
-            after.entry(place.number).or_insert(live.digest);
+            enter(after, chain.clone(), live.content, &place);
         }
+        enter(before, chain, live.content, &place);
     }
-    let mut found: HashSet<String> = back.iter().map(ClosurePlace::name).collect();
-    for (owner, (before, after)) in owners {
-        let name = |number: u32| {
-            let owner = owner.clone();
-            ClosurePlace { owner, number }.name()
-        };
-        found.extend(others(&before, &after).into_iter().map(name));
+    for (before, after) in functions.values() {
+        let mut waiting = vec![Vec::new()];
+        while let Some(around) = waiting.pop() {
+            let (trees, now) = (before.within(&around), after.within(&around));
+            let others = others(&trees, &now);
+            for number in trees.keys().filter(|number| now.contains_key(number)) {
+                let mut place = around.clone();
+                place.push(*number);
+                if others.contains(number) {
+                    found.extend(before.names(&place));
+                    found.extend(after.names(&place));
+                } else if trees[number] != now[number] {
+                    waiting.push(place);
+                }
+            }
+        }
     }
     found
 }
@@ -80,36 +129,30 @@ fn place(layouts: &Layouts, symbol: &str) -> Option<ClosurePlace> {
 }
 
 /// The numbers under which there is another closure now.
-fn others(before: &Bodies, after: &Bodies) -> Vec<u32> {
+fn others(before: &Trees, after: &Trees) -> Vec<u32> {
     let stays = |number: &u32| match (before.get(number), after.get(number)) {
         (Some(before), Some(after)) => before == after,
         _ => false,
     };
-    let changed = |bodies: &Bodies| -> HashSet<Digest> {
-        let bodies = bodies.iter().filter(|(number, _)| !stays(number));
-        bodies.map(|(_, digest)| *digest).collect()
+    let changed = |trees: &Trees| -> HashSet<u64> {
+        let trees = trees.iter().filter(|(number, _)| !stays(number));
+        trees.map(|(_, digest)| *digest).collect()
     };
     let (left, came) = (changed(before), changed(after));
-    let same_numbers = before.keys().eq(after.keys());
+    // With as many as before, and none that stood elsewhere, those that changed were edited in place.
+    if before.keys().eq(after.keys()) && left.is_disjoint(&came) {
+        return Vec::new();
+    }
     let common = before.keys().filter(|number| after.contains_key(number));
-    common
-        .filter(|number| !stays(number))
-        .filter(|number| {
-            // With as many as before, those that stand nowhere else were edited in place.
-            !same_numbers || came.contains(&before[number]) || left.contains(&after[number])
-        })
-        .copied()
-        .collect()
+    common.filter(|number| !stays(number)).copied().collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn bodies(list: &[(u32, u128)]) -> Bodies {
-        list.iter()
-            .map(|(number, digest)| (*number, Digest(*digest)))
-            .collect()
+    fn bodies(list: &[(u32, u64)]) -> Trees {
+        list.iter().copied().collect()
     }
 
     #[test]
@@ -124,6 +167,11 @@ mod tests {
                 bodies(&[(0, 2), (1, 9), (2, 3)]),
                 vec![0, 1],
                 "swapped and edited",
+            ),
+            (
+                bodies(&[(0, 9), (1, 3), (2, 4)]),
+                vec![0, 1, 2],
+                "the first edited, the second gone",
             ),
             (
                 bodies(&[(0, 9), (1, 1), (2, 2), (3, 3)]),

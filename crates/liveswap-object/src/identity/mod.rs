@@ -24,7 +24,7 @@ pub use pairs::statics;
 
 use crate::layouts::{ClosurePlace, Contracts, Layouts};
 use crate::names;
-use crate::patch::{Identities, Other, Planned, Renamed, Version};
+use crate::patch::{Defined, Identities, Other, Planned, Renamed, Version};
 use crate::program::Program;
 use crate::program::digest::Digest;
 
@@ -60,7 +60,10 @@ pub fn settle(
     statics: &Renamed,
     conventions: &dyn Fn(&str) -> (u64, u64),
 ) -> Settled {
-    let now: HashMap<Arc<str>, Digest> = planned.functions.iter().cloned().collect();
+    let now = planned.functions.iter();
+    let now: HashMap<Arc<str>, &Defined> = now
+        .map(|defined| (Arc::clone(&defined.symbol), defined))
+        .collect();
     let gone: HashSet<&str> = planned.went.iter().map(|symbol| &**symbol).collect();
     let mut contracts = Contracts::new(old, new);
     let displaced = closures::displaced(program, old, new, &now, &gone);
@@ -105,7 +108,7 @@ pub fn settle(
         };
         let takes = match ClosurePlace::of(symbol, after) {
             Some(place) => {
-                let body = (!displaced.is_empty()).then(|| now[symbol]);
+                let body = (!displaced.is_empty()).then(|| now[symbol].digest);
                 let takes = known_version(program, symbol, version, body);
                 if takes.is_some() {
                     back.insert(place.name());

@@ -157,7 +157,10 @@ impl<'l> Contracts<'l> {
         contract: &'n Contract,
         of_old: bool,
     ) -> impl Iterator<Item = std::borrow::Cow<'n, str>> {
+        // Of one that holds nothing there is not always a type.
+        let own = contract.own.iter();
         let names = contract.environments.iter();
+        let names = names.chain(own.filter(|own| !contract.environments.contains(own)));
         names
             .map(move |name| self.lasting_name(name, of_old))
             .filter(|name| self.others.contains(&**name))
@@ -236,6 +239,23 @@ impl ClosurePlace {
             owner: format!("{path}{arguments}#{}", numbers.join(".")),
             number,
         })
+    }
+
+    /// The function that all of it is in, and its number with those of the closures around it, outermost first.
+    pub fn chain(&self) -> (String, Vec<u32>) {
+        let (path, around) = self.owner.rsplit_once('#').unwrap_or((&self.owner, ""));
+        let function = ["28_$u7b$$u7b$closure", "::{closure"]
+            .iter()
+            .find_map(|closure| path.find(closure).map(|at| &path[..at]))
+            .unwrap_or(path);
+        // Those of a generic function belong to an instance of it.
+        let arguments = path.find('<').filter(|_| path.ends_with('>'));
+        let arguments = arguments.map_or("", |at| &path[at..]);
+        let around = around.split('.').filter_map(|number| number.parse().ok());
+        (
+            format!("{function}{arguments}"),
+            around.chain([self.number]).collect(),
+        )
     }
 
     /// The name of its environment that lasts.

@@ -11,7 +11,7 @@
 //! - by its parameters or its result: by value, by pointer, or through any type in between;
 //! - if it is the closure's own function;
 //! - by a pointer that does not tell the type, if it knows the type by a generic argument: executors keep tasks that
-//!   way. The pointer is a raw one or a number, or the function has a pointer to such a value in a local variable.
+//!   way.
 //!
 //! A function that is only generic over an environment is none of them: a server's table of handlers leads to such
 //! functions, and an edited handler has to answer the next request. It makes its values anew.
@@ -197,8 +197,7 @@ impl<'g, 'a> Environments<'g, 'a> {
         let own = own.and_then(|own| self.places.get(&own));
         roots.extend(own.into_iter().flatten());
         let arguments: Vec<usize> = self.leading(function.arguments.iter().copied()).collect();
-        let gets = || gets_untyped_pointer(self.graph, function) || self.casts(function);
-        if !arguments.is_empty() && gets() {
+        if !arguments.is_empty() && self.may_cast(names, function) {
             roots.extend(arguments);
         }
         if roots.is_empty() {
@@ -217,9 +216,20 @@ impl<'g, 'a> Environments<'g, 'a> {
         found
     }
 
-    /// Whether a function has a pointer to an environment in a local variable: where no parameter leads to one, it was
-    /// cast from a pointer to something else.
-    fn casts(&self, function: &Function<'_, 'a>) -> bool {
+    /// Whether a function that knows an environment by a generic argument may get at values of it by what does not
+    /// tell their type: a raw pointer, a reference to a header, a number.
+    ///
+    /// It does not if it makes its values itself: it gives back a trait object, as a server's handlers do, or is given what
+    /// makes them, which mentions the environment in its type (the function itself, or a marker).
+    fn may_cast(&self, names: &mut Names<'_, 'a>, function: &Function<'_, 'a>) -> bool {
+        if gets_untyped_pointer(self.graph, function) {
+            return true;
+        }
+        let mut parameters = function.parameters.iter();
+        let is_given_maker =
+            parameters.any(|parameter| is_environment(&names.of_place(parameter.target)));
+        let gives_object =
+            function.result != NONE && names.of_place(function.result).contains("dyn ");
         let is_pointer = |place: &usize| {
             let number = self.graph.type_at(*place);
             number.is_some_and(|number| {
@@ -227,7 +237,7 @@ impl<'g, 'a> Environments<'g, 'a> {
                 raw.tag == tag::POINTER && raw.name.starts_with(['&', '*']) && self.leads[number]
             })
         };
-        function.locals.iter().any(is_pointer)
+        !is_given_maker && !gives_object || function.locals.iter().any(is_pointer)
     }
 
     /// Those of these types that lead to environments.

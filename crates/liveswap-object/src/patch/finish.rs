@@ -11,8 +11,7 @@ use crate::patch::changes::{Fate, FunctionChange, Refusal};
 use crate::patch::collect::{Builder, SlotKind};
 use crate::patch::goals::PieceIndex;
 use crate::patch::statics::StaticChanges;
-use crate::patch::{Member, NewUnit, Next, OldBody, Planned, Room, Version, layout};
-use crate::program::digest::Digest;
+use crate::patch::{Defined, Member, NewUnit, Next, OldBody, Planned, Room, Version, layout};
 use crate::program::index::{LiveParts, StaticDefinition};
 use crate::program::{LiveFunction, LiveObject, LiveStatic, Program, Slot, StaticPlace};
 
@@ -175,13 +174,17 @@ impl Builder<'_, '_> {
     }
 
     /// All functions of new objects.
-    fn defined(&self) -> Vec<(Arc<str>, Digest)> {
+    fn defined(&self) -> Vec<Defined> {
         let functions = self.changes.functions.iter();
         functions
             .map(|change| {
                 let index = &self.sources[change.source].index;
-                let digest = index.functions[change.definition].digest;
-                (Arc::clone(&change.key.name), digest)
+                let definition = &index.functions[change.definition];
+                Defined {
+                    symbol: Arc::clone(&change.key.name),
+                    digest: definition.digest,
+                    content: definition.content,
+                }
             })
             .collect()
     }
@@ -208,6 +211,7 @@ impl Builder<'_, '_> {
         let live = change.live.as_ref();
         LiveFunction {
             digest: definition.digest,
+            content: definition.content,
             body: body.or(live.and_then(|live| live.body)),
             slots: change.slots.clone(),
             older_slots: self.older_slots(change),

@@ -137,6 +137,17 @@ pub struct OldBody {
     pub len: u64,
 }
 
+/// A function of a new object.
+#[derive(Clone, Debug)]
+pub struct Defined {
+    /// Its symbol.
+    pub symbol: Arc<str>,
+    /// What it does.
+    pub digest: Digest,
+    /// Of closures: the same, wherever in its function it stands.
+    pub content: Option<Digest>,
+}
+
 /// Sections of a new object that are part of the image, for debug information.
 #[derive(Clone, Debug)]
 pub struct PlacedObject {
@@ -165,8 +176,8 @@ pub struct Planned {
     pub changed: Vec<Arc<str>>,
     /// Statics whose first value leads to a function with another body: static, function.
     pub led_to: Vec<(Arc<str>, Arc<str>)>,
-    /// The functions of all new objects: symbols and what they do.
-    pub functions: Vec<(Arc<str>, Digest)>,
+    /// The functions of all new objects.
+    pub functions: Vec<Defined>,
     /// Symbols of functions that are new, and of functions that are gone: some may be
     /// the same ([`Renamed`]).
     pub came: Vec<Arc<str>>,

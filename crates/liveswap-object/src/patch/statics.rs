@@ -183,7 +183,7 @@ fn namesakes(
             let path = names::path(&definition.name);
             let path = path.map_or_else(|| definition.name.to_string(), |path| path.into_owned());
             let of_path = all.entry(path).or_default();
-            of_path.insert(Arc::clone(&definition.name), definition.digest);
+            of_path.insert(Arc::clone(&definition.name), definition.content);
         }
     };
     for (cgu, object) in &program.objects {

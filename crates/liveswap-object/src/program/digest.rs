@@ -5,13 +5,15 @@
 //! Source positions (`core::panic::Location`, call sites of `tracing`) count without line and column: a line
 //! added further up in the file changes nothing that runs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::Error;
 use crate::elf::{Elf, Rela, Section};
 use crate::functions::Functions;
+use crate::layouts::without_numbers;
+use crate::names;
 use crate::patch::Renamed;
 use crate::program::call_site::CallSite;
 use crate::program::components::{self, Node};
@@ -29,6 +31,10 @@ pub struct Digests<'o, 'a> {
     statics: &'o Statics<'a>,
     /// Functions that count under other names than they have.
     renamed: &'o Renamed,
+    /// Whether names count without what other items of the source can change of them.
+    by_path: bool,
+    /// Paths that several functions have: of those what they do counts.
+    shared_paths: HashSet<String>,
     known: HashMap<Section, Digest>,
 }
 
@@ -45,7 +51,29 @@ impl<'o, 'a> Digests<'o, 'a> {
             functions,
             statics,
             renamed,
+            by_path: false,
+            shared_paths: HashSet::new(),
             known: HashMap::new(),
+        }
+    }
+
+    /// The same, but of functions and statics only the path counts: not their number among those of one path. Equal
+    /// closures have equal digests then, wherever they stand in their function.
+    pub fn by_path(self) -> Digests<'o, 'a> {
+        let mut paths = HashSet::new();
+        let mut shared_paths = HashSet::new();
+        for function in self.functions.iter() {
+            if let Some(path) = path(self.object.symbols[function.symbol].name)
+                && !paths.insert(path.clone())
+            {
+                shared_paths.insert(path);
+            }
+        }
+        Digests {
+            by_path: true,
+            shared_paths,
+            known: HashMap::new(),
+            ..self
         }
     }
 
@@ -141,13 +169,27 @@ impl<'o, 'a> Digests<'o, 'a> {
         let object = self.object;
         let renamed = self.renamed;
         let counted = |name: &'a str| renamed.get(name).map_or(name, |name| &**name);
+        let by_path = self.by_path;
         let mut named = |tag: u8, name: &str, offset: u64| {
             hash.update(&[tag]);
-            hash.update(name.as_bytes());
+            let symbol = name.strip_prefix(".text.").unwrap_or(name);
+            match path(symbol).filter(|_| by_path) {
+                Some(path) => hash.update(path.as_bytes()),
+                None => hash.update(name.as_bytes()),
+            }
             hash.update(&offset.wrapping_add_signed(rela.addend).to_le_bytes());
         };
         match target(object, self.functions, self.statics, section, rela) {
-            Target::Function { symbol, .. } => named(1, counted(object.symbols[symbol].name), 0),
+            Target::Function { symbol, .. } => {
+                let name = object.symbols[symbol].name;
+                let is_shared =
+                    by_path && path(name).is_some_and(|path| self.shared_paths.contains(&path));
+                if is_shared && let Some(body) = object.symbols[symbol].section {
+                    hash.update(&[7]);
+                    return Some(body);
+                }
+                named(1, counted(name), 0);
+            }
             Target::Inside {
                 section: body,
                 offset,
@@ -213,6 +255,11 @@ impl<'o, 'a> Digests<'o, 'a> {
             .and_then(|(start, end)| object.sections[names].data.get(start..=end))
             .is_some_and(|name| name.ends_with(b".rs\0"))
     }
+}
+
+/// What counts of a name where several things of one path are not told apart.
+fn path(name: &str) -> Option<String> {
+    names::path(name).map(|path| without_numbers(&path).into_owned())
 }
 
 /// The bytes of the element of a mergeable section that a relocation refers to, if that can be told.

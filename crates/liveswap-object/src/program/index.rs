@@ -29,6 +29,8 @@ pub struct FunctionDefinition {
     pub size: u64,
     /// What it does.
     pub digest: Digest,
+    /// Of closures: the same, wherever in its function it stands ([`Digests::by_path`]).
+    pub content: Option<Digest>,
     /// The functions of its own object that it calls (only for optimised objects).
     pub calls: Vec<Arc<str>>,
 }
@@ -49,6 +51,8 @@ pub struct StaticDefinition {
     pub renewable: bool,
     /// What it holds at first.
     pub digest: Digest,
+    /// The same, whichever of several of its path it is ([`Digests::by_path`]).
+    pub content: Digest,
 }
 
 /// What an object defines.
@@ -80,6 +84,7 @@ impl ObjectIndex {
         renamed: &Renamed,
     ) -> Result<ObjectIndex, Error> {
         let mut digests = Digests::new(object, functions, statics, renamed);
+        let mut contents = Digests::new(object, functions, statics, renamed).by_path();
         let mut index = ObjectIndex::default();
         let exceptions: HashMap<&str, Section> = object
             .sections
@@ -98,6 +103,10 @@ impl ObjectIndex {
                 section: function.section,
                 size: object.sections[function.section].size,
                 digest: digests.function(function.section, exceptions.get(symbol.name).copied())?,
+                content: match names::is_closure(symbol.name) {
+                    true => Some(contents.section(function.section)?),
+                    false => None,
+                },
                 calls: if optimised {
                     calls(object, functions, function.section)?
                 } else {
@@ -116,6 +125,7 @@ impl ObjectIndex {
                 thread_local: data.is_thread_local(),
                 renewable: is_renewable(data, name) || statics.is_call_site(name),
                 digest: digests.section(section)?,
+                content: contents.section(section)?,
             });
         }
         index.foreign = object

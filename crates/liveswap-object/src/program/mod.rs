@@ -68,6 +68,8 @@ pub struct FunctionKey {
 pub struct LiveFunction {
     /// What it does.
     pub digest: Digest,
+    /// As in [`index::FunctionDefinition::content`].
+    pub content: Option<Digest>,
     /// Where its newest body is, if that is known, and its size.
     pub body: Option<(Place, u64)>,
     /// Its slots.
@@ -211,6 +213,7 @@ impl Program {
                 key,
                 LiveFunction {
                     digest: function.digest,
+                    content: function.content,
                     body: body.map(|body| (Place::Executable(body.value), function.size)),
                     slots,
                     older_slots: Vec::new(),
