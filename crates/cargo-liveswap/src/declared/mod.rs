@@ -157,9 +157,18 @@ impl Live {
                 continue;
             };
             let gone = self.gone.entry(key.clone()).or_default();
-            for name in before.names(|declared| &declared.functions, true) {
-                let places = before.functions(&calls, name);
-                gone.entry(name.to_owned()).or_default().extend(places);
+            let is_other = |path: &Path, declared: &Arc<Declared>| {
+                let now = unit.files.get(path);
+                now.is_none_or(|(_, now)| !Arc::ptr_eq(now, declared))
+            };
+            for (path, (_, declared)) in &before.files {
+                if !is_other(path, declared) {
+                    continue;
+                }
+                for (name, items) in &declared.functions {
+                    let places = calls.places(items.iter().map(|item| (&**path, item)));
+                    gone.entry(name.clone()).or_default().extend(places);
+                }
             }
             // What stands there now is known from the unit.
             for (name, places) in &mut *gone {

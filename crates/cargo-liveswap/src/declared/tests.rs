@@ -197,6 +197,9 @@ fn edits_that_are_taken_back_are_recognised() {
     assert_eq!(was, is);
     let (was, is) = go(without);
     assert_ne!(was, is, "it came back as another one");
+    go(gone);
+    let (was, is) = go(with);
+    assert_ne!(was, is, "it came back with an attribute");
 }
 
 #[test]
