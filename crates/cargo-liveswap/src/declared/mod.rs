@@ -3,15 +3,19 @@
 //!
 //! It reads tokens, not meanings: a name counts wherever it is declared in its crate. So a difference found here is a
 //! reason to be careful with all that has the name, and what differs nowhere here is left to debug information.
+//! Attributes are compared place by place: see [`places`].
 
+mod places;
 mod read;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use places::{Call, Calls, Item, Items, Places, Side};
 
 use crate::model::SourceText;
 
@@ -23,24 +27,25 @@ type Named = BTreeMap<String, Vec<String>>;
 pub struct Declared {
     /// Structs, enums and unions: their tokens.
     pub types: Named,
-    /// Of those that have one, the `#[repr(…)]`.
-    pub representations: Named,
     /// Traits: the heads of their items, in order.
     pub traits: Named,
-    /// Functions that are called in another way than usual: how.
-    pub conventions: Named,
+    /// Types, with the `#[repr(…)]` of those that have one.
+    pub representations: Items,
+    /// Functions, with how those are called that are called in another way than usual.
+    pub functions: Items,
+    /// Calls of macros, by name.
+    pub calls: BTreeMap<String, Vec<Call>>,
 }
 
 /// What a macro gives a name to: it could be any.
 pub const ANY: &str = "$";
 
 impl Declared {
+    /// Adds what needs no place.
     fn add(&mut self, other: &Declared) {
         let lists = [
             (&mut self.types, &other.types),
-            (&mut self.representations, &other.representations),
             (&mut self.traits, &other.traits),
-            (&mut self.conventions, &other.conventions),
         ];
         for (own, other) in lists {
             for (name, declarations) in other {
@@ -52,13 +57,7 @@ impl Declared {
     }
 
     fn sort(&mut self) {
-        let lists = [
-            &mut self.types,
-            &mut self.representations,
-            &mut self.traits,
-            &mut self.conventions,
-        ];
-        for list in lists {
+        for list in [&mut self.types, &mut self.traits] {
             for declarations in list.values_mut() {
                 declarations.sort_unstable();
             }
@@ -71,6 +70,9 @@ impl Declared {
 pub struct Live {
     /// By the key of the unit.
     units: HashMap<String, Unit>,
+    /// Functions that are gone, by the key of the unit and name: how they were called. Some may still run, and one that
+    /// comes back may be called otherwise.
+    gone: HashMap<String, BTreeMap<String, Places>>,
 }
 
 /// What a crate declares, file by file.
@@ -107,6 +109,37 @@ impl Unit {
         all.sort();
         all
     }
+
+    /// The items of one name in one of the lists.
+    fn items<'u>(
+        &'u self,
+        list: fn(&Declared) -> &Items,
+        name: &str,
+    ) -> impl Iterator<Item = (&'u Path, &'u Item)> {
+        self.files.iter().flat_map(move |(path, (_, declared))| {
+            let items = list(declared).get(name).into_iter().flatten();
+            items.map(|item| (&**path, item))
+        })
+    }
+
+    fn functions(&self, calls: &Calls<'_>, name: &str) -> Places {
+        calls.places(self.items(|declared| &declared.functions, name))
+    }
+
+    fn representations(&self, calls: &Calls<'_>, name: &str) -> Places {
+        calls.places(self.items(|declared| &declared.representations, name))
+    }
+
+    /// The names in one of the lists; with `special` only those of which something is said that is not usual.
+    fn names(&self, list: fn(&Declared) -> &Items, special: bool) -> BTreeSet<&str> {
+        let declared = self.files.values().map(|(_, declared)| &**declared);
+        let special = move |item: &Item| !special || !item.how.is_empty() || item.by.is_some();
+        declared
+            .flat_map(list)
+            .filter(|(_, items)| items.iter().any(special))
+            .map(|(name, _)| &**name)
+            .collect()
+    }
 }
 
 impl Live {
@@ -117,31 +150,52 @@ impl Live {
 
     /// Enters those of crates that are live now.
     pub fn enter(&mut self, units: impl IntoIterator<Item = (String, Unit)>) {
+        let units: HashMap<String, Unit> = units.into_iter().collect();
+        let calls = Calls::of(self.units.values());
+        for (key, unit) in &units {
+            let Some(before) = self.units.get(key) else {
+                continue;
+            };
+            let gone = self.gone.entry(key.clone()).or_default();
+            let is_other = |path: &Path, declared: &Arc<Declared>| {
+                let now = unit.files.get(path);
+                now.is_none_or(|(_, now)| !Arc::ptr_eq(now, declared))
+            };
+            for (path, (_, declared)) in &before.files {
+                if !is_other(path, declared) {
+                    continue;
+                }
+                for (name, items) in &declared.functions {
+                    let places = calls.places(items.iter().map(|item| (&**path, item)));
+                    gone.entry(name.clone()).or_default().extend(places);
+                }
+            }
+            // What stands there now is known from the unit.
+            for (name, places) in &mut *gone {
+                let now = unit.functions(&calls, name);
+                places.retain(|place, _| !now.contains_key(place));
+            }
+            gone.retain(|_, places| !places.is_empty());
+        }
         self.units.extend(units);
     }
 
     /// Compares crates with what they are to be.
     pub fn compare(&self, now: &HashMap<String, Unit>) -> Difference {
         let mut difference = Difference::default();
+        let calls = Calls::of(self.units.values());
+        let new = |(key, unit)| now.get(key).unwrap_or(unit);
+        let calls_now = Calls::of(self.units.iter().map(new));
         for (key, unit) in &self.units {
-            let before = unit.all();
-            let after = now.get(key).map(Unit::all);
-            for (name, how) in &before.conventions {
-                let all = difference.conventions.entry(name.clone()).or_default();
-                all.0.extend(how.iter().cloned());
+            let new = now.get(key);
+            if let Some(new) = new {
+                let (before, after) = (unit.all(), new.all());
+                difference.compare(&before, &after);
+                self.same_crate_name(key, unit, &before, &after, &mut difference);
             }
-            let after = match after {
-                Some(after) => {
-                    difference.compare(&before, &after);
-                    self.same_crate_name(key, unit, &before, &after, &mut difference);
-                    after
-                }
-                None => before,
-            };
-            for (name, how) in &after.conventions {
-                let all = difference.conventions.entry(name.clone()).or_default();
-                all.1.extend(how.iter().cloned());
-            }
+            let (before, after) = ((unit, &calls), (new.unwrap_or(unit), &calls_now));
+            difference.compare_representations(before, after);
+            difference.compare_functions(key, self.gone.get(key), before, after);
         }
         difference
     }
@@ -175,14 +229,14 @@ impl Live {
 pub struct Difference {
     /// Types of which declarations differ.
     pub types: BTreeSet<String>,
-    /// Types that are as many as before, with other representations.
+    /// Types that are represented otherwise than before.
     pub representations: BTreeSet<String>,
     /// Traits whose items differ.
     pub traits: BTreeSet<String>,
     /// Types that differ in one of several crates of one name and that others of them have: crate and type.
     pub in_namesakes: BTreeSet<(String, String)>,
-    /// How functions are called, before and now.
-    conventions: BTreeMap<String, (Vec<String>, Vec<String>)>,
+    /// How functions are called, by name and unit: before and now.
+    conventions: BTreeMap<String, BTreeMap<String, (u64, u64)>>,
 }
 
 impl Difference {
@@ -192,21 +246,74 @@ impl Difference {
             .extend(changed(&before.types, &after.types).map(owned));
         self.traits
             .extend(changed(&before.traits, &after.traits).map(owned));
-        let count = |declared: &Declared, name: &str| declared.types.get(name).map_or(0, Vec::len);
-        let representations = changed(&before.representations, &after.representations);
-        let kept = representations.filter(|name| {
-            let known = count(before, name);
-            known > 0 && known == count(after, name)
-        });
-        self.representations.extend(kept.map(owned));
+    }
+
+    fn compare_representations(
+        &mut self,
+        (before, calls): (&Unit, &Calls<'_>),
+        (after, calls_now): (&Unit, &Calls<'_>),
+    ) {
+        let list: fn(&Declared) -> &Items = |declared| &declared.representations;
+        for name in &before.names(list, true) | &after.names(list, true) {
+            let places = before.representations(calls, name);
+            if places::is_changed(&places, &after.representations(calls_now, name)) {
+                self.representations.insert(name.to_owned());
+            }
+        }
+    }
+
+    fn compare_functions(
+        &mut self,
+        key: &str,
+        gone: Option<&BTreeMap<String, Places>>,
+        (before, calls): (&Unit, &Calls<'_>),
+        (after, calls_now): (&Unit, &Calls<'_>),
+    ) {
+        let list: fn(&Declared) -> &Items = |declared| &declared.functions;
+        let any = before.functions(calls, ANY);
+        let any_now = after.functions(calls_now, ANY);
+        // What macros make may have any name.
+        let any_is_special = any
+            .values()
+            .chain(any_now.values())
+            .any(|how| places::is_special(how));
+        let mut names = &before.names(list, !any_is_special) | &after.names(list, !any_is_special);
+        names.extend(gone.into_iter().flatten().map(|(name, _)| &**name));
+        let none = Places::new();
+        for name in names {
+            let known = gone.and_then(|gone| gone.get(name)).unwrap_or(&none);
+            let (named, named_now) = match name {
+                ANY => (any.clone(), any_now.clone()),
+                _ => (
+                    before.functions(calls, name),
+                    after.functions(calls_now, name),
+                ),
+            };
+            let others = |any| if name == ANY { &none } else { any };
+            let before = Side {
+                named: &named,
+                any: others(&any),
+            };
+            let after = Side {
+                named: &named_now,
+                any: others(&any_now),
+            };
+            let found = places::conventions(known, before, after);
+            if found != (0, 0) {
+                let units = self.conventions.entry(name.to_owned()).or_default();
+                units.insert(key.to_owned(), found);
+            }
+        }
     }
 
     /// How the functions of this name are called, as digests: before and now.
     pub fn convention(&self, name: &str) -> (u64, u64) {
-        match self.conventions.get(name) {
-            Some((before, after)) => (digest(before), digest(after)),
-            None => (0, 0),
-        }
+        let Some(units) = self.conventions.get(name) else {
+            return (0, 0);
+        };
+        let before = units.iter().map(|(key, (before, _))| (&**key, *before));
+        let now = units.iter().map(|(key, (_, now))| (&**key, *now));
+        (digest(before), digest(now))
     }
 
     /// Whether functions that macros give names to are called otherwise.
@@ -228,13 +335,12 @@ fn changed<'n>(before: &'n Named, after: &'n Named) -> impl Iterator<Item = &'n 
 }
 
 /// 0 for what is called as usual.
-fn digest(how: &[String]) -> u64 {
-    if how.is_empty() {
+fn digest<'k>(units: impl Iterator<Item = (&'k str, u64)>) -> u64 {
+    let units: Vec<(&str, u64)> = units.filter(|(_, digest)| *digest != 0).collect();
+    if units.is_empty() {
         return 0;
     }
-    let mut how: Vec<&String> = how.iter().collect();
-    how.sort_unstable();
     let mut hasher = DefaultHasher::new();
-    how.hash(&mut hasher);
+    units.hash(&mut hasher);
     hasher.finish()
 }

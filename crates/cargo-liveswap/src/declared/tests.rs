@@ -122,3 +122,136 @@ fn types_of_crates_that_share_a_name() {
     )]);
     assert!(live.compare(&now).in_namesakes.is_empty());
 }
+
+/// Whether functions called `f` count as called in another way.
+fn changes(before: &str, after: &str) -> bool {
+    let (was, is) = difference(before, after).convention("f");
+    was != is
+}
+
+#[test]
+fn attribute_moved_to_a_namesake() {
+    for (before, after) in [
+        (
+            "mod a { #[track_caller] fn f() {} } mod b { fn f() {} }",
+            "mod a { fn f() {} } mod b { #[track_caller] fn f() {} }",
+        ),
+        (
+            "impl X { #[track_caller] fn f() {} } impl<T> Y<T> { fn f() {} }",
+            "impl X { fn f() {} } impl<T> Y<T> { #[track_caller] fn f() {} }",
+        ),
+        (
+            "trait T { extern \"C\" fn f() {} } fn g() -> impl T { fn f() {} }",
+            "trait T { fn f() {} } fn g() -> impl T { extern \"C\" fn f() {} }",
+        ),
+        // Spelled otherwise, it may be the same.
+        (
+            "impl X { #[track_caller] fn f() {} }",
+            "impl crate::X { fn f() {} }",
+        ),
+    ] {
+        assert!(changes(before, after), "{after}");
+        assert!(changes(after, before), "{before}");
+        let above = format!("mod m {{ fn g() {{}} impl X {{}} }} {before}");
+        assert!(!changes(before, &above), "{before}");
+    }
+    let found = difference(
+        "mod a { #[repr(C)] struct M(u8); } mod b { struct M(u8); }",
+        "mod a { struct M(u8); } mod b { #[repr(C)] struct M(u8); }",
+    );
+    assert!(found.representations.contains("M"));
+}
+
+#[test]
+fn namesakes_that_come_or_go_change_no_others() {
+    let one = "mod a { #[track_caller] fn f() {} } mod b { fn f() {} }";
+    for other in ["mod b { fn f() {} }", "mod a { #[track_caller] fn f() {} }"] {
+        assert!(!changes(one, other), "{other}");
+        assert!(!changes(other, one), "{other}");
+    }
+    // What a macro makes now may be what was declared.
+    let made = "macro_rules! m { ($n:ident) => { fn $n() {} } } m!(f);";
+    assert!(changes("#[track_caller] fn f() {}", made));
+    assert!(changes(made, "#[track_caller] fn f() {}"));
+}
+
+#[test]
+fn edits_that_are_taken_back_are_recognised() {
+    let with = "mod a { #[track_caller] fn f() {} } mod b { fn f() {} }";
+    let without = "mod a { fn f() {} } mod b { fn f() {} }";
+    let more = "mod a { fn f() {} } mod b { fn f() {} } mod c { fn f() {} }";
+    let gone = "mod b { fn f() {} }";
+    let mut live = Live::default();
+    let mut go = |text: &str| {
+        let now = HashMap::from([("app".to_owned(), unit(text))]);
+        let found = live.compare(&now).convention("f");
+        live.enter(now);
+        found
+    };
+    go(with);
+    let (before, after) = go(without);
+    assert_ne!(before, after);
+    go(more);
+    assert_eq!(go(with).1, before);
+    let (was, is) = go(gone);
+    assert_eq!(was, is);
+    let (was, is) = go(without);
+    assert_ne!(was, is, "it came back as another one");
+    go(gone);
+    let (was, is) = go(with);
+    assert_ne!(was, is, "it came back with an attribute");
+}
+
+#[test]
+fn attributes_got_lost_at_parameters_of_macros() {
+    for rest in [
+        "$vis fn f() {}",
+        "$vis:vis fn f() {}",
+        "$(pub)? fn f() {}",
+        "$(#[$m])* $($x),* unsafe fn f() {}",
+    ] {
+        let made = |attribute: &str| format!("macro_rules! m {{ () => {{ {attribute} {rest} }} }}");
+        assert!(changes(&made(""), &made("#[track_caller]")), "{rest}");
+        let again = made("#[track_caller]");
+        assert!(!changes(&again, &again));
+    }
+    let made = |attribute: &str| format!("macro_rules! m {{ ($i:item) => {{ {attribute} $i }} }}");
+    assert!(difference(&made(""), &made("#[inline]")).convention(ANY) == (0, 0));
+}
+
+#[test]
+fn attributes_were_passed_to_macros() {
+    let attribute = "macro_rules! m { ($a:meta) => { #[$a] fn f() {} } }";
+    let list = "macro_rules! m { ($(#[$a:meta])*) => { $(#[$a])* pub fn f() {} } }";
+    let abi = "macro_rules! m { ($a:literal) => { extern $a fn f() {} } }";
+    let outer = "macro_rules! m { ($a:meta) => { #[$a] fn f() {} } } macro_rules! o { ($a:meta) => { m! { $a } } }";
+    for (made, before, after) in [
+        (attribute, "m!(inline);", "m!(track_caller);"),
+        (attribute, "m!{inline}", "self::m![track_caller];"),
+        (list, "m!();", "m!(#[track_caller]);"),
+        (abi, "m!(\"C\");", "m!(\"C-unwind\");"),
+        (outer, "o!(inline);", "o!(track_caller);"),
+    ] {
+        let with = |call: &str| format!("{made} fn g() {{}} {call}");
+        assert!(changes(&with(before), &with(after)), "{after}");
+        assert!(changes(&with(after), &with(before)), "{before}");
+        let other = with(after).replace("fn g() {}", "fn g() { other!(1); }");
+        assert!(!changes(&with(after), &other), "{after}");
+        let any = |call: &str| with(call).replace("fn f", "fn $n");
+        assert!(difference(&any(before), &any(after)).conventions_of_any());
+    }
+}
+
+#[test]
+fn exported_names_were_not_found() {
+    for name in [
+        "unsafe(export_name = \"f\")",
+        "export_name = r#\"f\"#",
+        "link_name = \"f\"",
+    ] {
+        let with = |attribute: &str| format!("#[{name}] {attribute} fn g() {{}}");
+        assert!(changes(&with(""), &with("#[track_caller]")), "{name}");
+    }
+    let block = |abi: &str| format!("extern \"{abi}\" {{ #[link_name = \"f\"] fn g(); }}");
+    assert!(changes(&block("C"), &block("C-unwind")));
+}
