@@ -189,6 +189,15 @@ impl Agent {
         frames::in_ranges(ranges, &self.patched)
     }
 
+    /// Which of these words of slots hold these values.
+    pub fn hold(&self, words: &[(u64, u64)]) -> Result<Vec<bool>, Refusal> {
+        for (word, _) in words {
+            self.checker.is_slot_word(*word)?;
+        }
+        let holds = |(word, value): &(u64, u64)| memory::load_word(*word) == *value;
+        Ok(words.iter().map(holds).collect())
+    }
+
     /// Tells gdb of a slice's file.
     pub fn announce(&self, slice: u32) -> std::io::Result<()> {
         gdb::announce(&images::debugger_file_name(self.images.as_bytes(), slice))

@@ -40,15 +40,17 @@ pub struct Patched {
 }
 
 impl Patched {
-    /// Notes where slots lead, before they are flipped: who is called through one now is on a stack then.
+    /// Notes where slots lead, before they are flipped: who is called through one now is on a stack then. The image
+    /// is mapped: stubs for first calls are looked into, because calls go to the bodies by themselves later.
     pub fn flips(&mut self, slots: &[(u64, u64)]) {
         for (word, target) in slots {
             let held = self.words.entry(*word).or_default();
             if held.is_empty() {
-                held.push(memory::load_word(*word));
+                held.push(calls::body(memory::load_word(*word)));
             }
-            if held.last() != Some(target) {
-                held.push(*target);
+            let target = calls::body(*target);
+            if held.last() != Some(&target) {
+                held.push(target);
             }
         }
     }
