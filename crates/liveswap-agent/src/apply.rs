@@ -101,7 +101,8 @@ impl Agent {
         let ready = self.checker.check(bytes, &symbols::find)?;
         self.prepare(&ready)?;
         run_initialisers(&ready)?;
-        self.patched.flips(&ready.slots);
+        let executable = self.checker.process().executable;
+        self.patched.flips(&ready, executable);
         // From the first store on there is no way back, so nothing here allocates, indexes or counts.
         self.slots = Slots::Mixed;
         for (word, target) in &ready.slots {

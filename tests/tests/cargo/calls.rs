@@ -106,7 +106,9 @@ fn assert_waits(live: &mut LiveRun, function: &str) {
     let pending = live.event_named("pending");
     let message = pending.text("message");
     assert!(
-        message.contains(&format!("`app::{function}` has not been called since the swap")),
+        message.contains(&format!(
+            "`app::{function}` has not been called since the swap"
+        )),
         "{message}"
     );
 }
@@ -152,8 +154,14 @@ fn calls(arguments: &[&str]) {
     let by_pointer = live.event_named("called");
     assert_eq!(by_pointer.texts("functions"), ["app::by_pointer"]);
     let object = live.event_named("called");
-    assert_eq!(object.texts("functions"), ["<app::One as app::Answer>::answer"]);
-    assert_eq!(object.number("generation"), by_pointer.number("generation") + 1);
+    assert_eq!(
+        object.texts("functions"),
+        ["<app::One as app::Answer>::answer"]
+    );
+    assert_eq!(
+        object.number("generation"),
+        by_pointer.number("generation") + 1
+    );
     project.edit(MAIN, "    1\n}", "    2\n}");
     live.swapped();
     assert_waits(&mut live, "init");
