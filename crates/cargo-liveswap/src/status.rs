@@ -8,9 +8,13 @@ use crate::build::project::Project;
 use crate::cli::WhereArgs;
 use crate::log::stderr_line;
 use crate::model::RunOptions;
+use crate::session::calls::Called;
 use crate::session::control::{Answer, Request, ask};
 use crate::session::run_dir::base;
 use crate::session::session_file::SessionFile;
+
+/// More functions than this are counted, not listed.
+const FUNCTIONS_LISTED: usize = 8;
 
 /// A session that answers.
 struct Living {
@@ -133,6 +137,7 @@ fn text(session: u32, status: &Answer) -> String {
         exe,
         generation,
         functions,
+        calls,
         outcome,
         seconds,
     } = status
@@ -149,9 +154,33 @@ fn text(session: u32, status: &Answer) -> String {
         None => format!("no change since the start {ago} ago"),
     };
     format!(
-        "{}\n  program {pid}, session {session}\n  generation {generation}, {functions} functions swapped\n  {last}\n",
-        exe.display()
+        "{}\n  program {pid}, session {session}\n  generation {generation}, {functions} functions swapped\n{}  {last}\n",
+        exe.display(),
+        calls_text(calls)
     )
+}
+
+/// A line for each of the first functions of the generation.
+fn calls_text(calls: &[Called]) -> String {
+    let mut text = String::new();
+    let (shown, others) = calls.split_at(calls.len().min(FUNCTIONS_LISTED));
+    for Called { function, called } in shown {
+        let called = if *called {
+            "called since"
+        } else {
+            "not called yet"
+        };
+        text.push_str(&format!("    {function}: {called}\n"));
+    }
+    if !others.is_empty() {
+        let called = others.iter().filter(|it| it.called).count();
+        let not = others.len() - called;
+        text.push_str(&format!(
+            "    and {} more: {called} called since, {not} not called yet\n",
+            others.len()
+        ));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -165,6 +194,7 @@ mod tests {
             exe: "app".into(),
             generation: 3,
             functions: 5,
+            calls: Vec::new(),
             outcome: None,
             seconds: 70,
         };
@@ -172,9 +202,26 @@ mod tests {
             text(11, &status),
             "app\n  program 12, session 11\n  generation 3, 5 functions swapped\n  no change since the start 1 min ago\n"
         );
-        if let Answer::Status { outcome, .. } = &mut status {
+        if let Answer::Status { outcome, calls, .. } = &mut status {
+            let called = |function: &str, called| Called {
+                function: function.into(),
+                called,
+            };
+            calls.push(called("app::b", false));
+            calls.push(called("app::a", true));
+            calls.extend((0..10).map(|n| called("app::c", n > 0)));
             *outcome = Some("unchanged".into());
         }
-        assert!(text(11, &status).contains("last change (1 min ago): unchanged"));
+        let text = text(11, &status);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines[3..5],
+            ["    app::b: not called yet", "    app::a: called since"]
+        );
+        assert_eq!(
+            lines[11],
+            "    and 4 more: 4 called since, 0 not called yet"
+        );
+        assert!(text.contains("last change (1 min ago): unchanged"));
     }
 }

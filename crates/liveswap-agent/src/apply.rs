@@ -101,7 +101,8 @@ impl Agent {
         let ready = self.checker.check(bytes, &symbols::find)?;
         self.prepare(&ready)?;
         run_initialisers(&ready)?;
-        self.patched.flips(&ready.slots);
+        let executable = self.checker.process().executable;
+        self.patched.flips(&ready, executable);
         // From the first store on there is no way back, so nothing here allocates, indexes or counts.
         self.slots = Slots::Mixed;
         for (word, target) in &ready.slots {
@@ -187,6 +188,15 @@ impl Agent {
     /// Frames of functions in these ranges (start, length) on the stacks of the program's threads.
     pub fn frames(&self, ranges: &[(u64, u64)]) -> Vec<Frame> {
         frames::in_ranges(ranges, &self.patched)
+    }
+
+    /// Which of these words of slots hold these values.
+    pub fn hold(&self, words: &[(u64, u64)]) -> Result<Vec<bool>, Refusal> {
+        for (word, _) in words {
+            self.checker.is_slot_word(*word)?;
+        }
+        let holds = |(word, value): &(u64, u64)| memory::load_word(*word) == *value;
+        Ok(words.iter().map(holds).collect())
     }
 
     /// Tells gdb of a slice's file.

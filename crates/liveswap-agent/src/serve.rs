@@ -46,6 +46,10 @@ fn answer(agent: &mut Agent, request: ToAgent) -> FromAgent {
             }
         },
         ToAgent::Frames(ranges) => FromAgent::Frames(agent.frames(&ranges)),
+        ToAgent::Hold(words) => match agent.hold(&words) {
+            Ok(hold) => FromAgent::Hold(hold),
+            Err(refusal) => refused(&refusal),
+        },
         ToAgent::Announce(slice) => {
             if let Err(error) = agent.announce(slice) {
                 log::line(format_args!("gdb is not told of slice {slice}: {error}"));
@@ -144,6 +148,26 @@ mod tests {
         // The command believes in one generation or the other; there is none.
         assert_eq!(flip(&mut agent, &words), Err("LS0110".to_owned()));
         assert_eq!(STORES.get(), 3);
+    }
+
+    #[test]
+    fn only_words_of_slots_are_looked_at() {
+        let words = Words::default();
+        let mut agent = agent(&words, memory::store_word);
+        words[1].store(7, Ordering::Relaxed);
+        let at = |n: usize| words[n].as_ptr() as u64;
+        let ask = vec![(at(0), 0), (at(1), 7), (at(1), 0)];
+        assert_eq!(
+            respond(&mut agent, ToAgent::Hold(ask)),
+            FromAgent::Hold(vec![true, true, false])
+        );
+        for elsewhere in [at(0) + 1, at(3) + 8, at(0) - 8, 0, u64::MAX] {
+            let answer = respond(&mut agent, ToAgent::Hold(vec![(at(0), 0), (elsewhere, 0)]));
+            assert!(
+                matches!(&answer, FromAgent::Refused { code, .. } if code == "LS0104"),
+                "{elsewhere:x}: {answer:?}"
+            );
+        }
     }
 
     #[test]

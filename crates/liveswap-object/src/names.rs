@@ -24,6 +24,11 @@ pub fn address_slot(name: &str, cgu: &str) -> String {
     format!("{name}.at.{cgu}")
 }
 
+/// What the stub is called by which the first call of a new body of the function `name` goes.
+pub fn first_call(name: &str) -> String {
+    format!("{name}.first")
+}
+
 /// Whether a symbol's name says which item of the source it is, so that it means the same in the
 /// next generation. Names of global symbols always do; names of local ones only if the compiler mangled them: `vtable.3`,
 /// `GCC_except_table5`, `.Lanon.…` and `switch.table.…` are numbered anew in every compilation.

@@ -16,4 +16,5 @@ pub mod start;
 /// 1: the first.
 /// 2: frames say whether they are exact.
 /// 3: initialisers run before slots are set; a patch that is refused may have taken its room all the same.
-pub const VERSION: u32 = 3;
+/// 4: the command asks what words of slots hold.
+pub const VERSION: u32 = 4;

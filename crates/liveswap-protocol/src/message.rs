@@ -41,6 +41,9 @@ pub enum ToAgent {
     /// Which frames on the stacks of the process's threads return into these ranges of addresses
     /// (start, length)? Answer: [`FromAgent::Frames`].
     Frames(Vec<(u64, u64)>),
+    /// Which of these words of slots (address in the process) still hold this value? Answer:
+    /// [`FromAgent::Hold`], or [`FromAgent::Refused`] where one is no word of a slot.
+    Hold(Vec<(u64, u64)>),
     /// Tell gdb of the ELF file of the image at this slice, now that it is written. Answer:
     /// [`FromAgent::Announced`].
     Announce(u32),
@@ -88,6 +91,8 @@ pub enum FromAgent {
     },
     /// Answer to [`ToAgent::Frames`].
     Frames(Vec<Frame>),
+    /// Answer to [`ToAgent::Hold`]: for each word, in order, whether it holds the value.
+    Hold(Vec<bool>),
     /// Answer to [`ToAgent::Announce`].
     Announced,
 }

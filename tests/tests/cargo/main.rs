@@ -1,5 +1,6 @@
 //! `cargo liveswap run` on small real projects: what goes live, what is held back, what survives.
 
+mod calls;
 mod cleaned;
 mod closures;
 mod dynamic;

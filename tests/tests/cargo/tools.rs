@@ -98,6 +98,28 @@ fn gdb_stops_at_a_function_by_its_name_after_an_edit() {
 }
 
 #[test]
+fn gdb_finds_the_callers_of_every_instruction_of_a_first_call() {
+    let (_project, mut live, _) = edited();
+    let images = PathBuf::from(start_environment(&live, "LIVESWAP_IMAGES"));
+    let nm = Command::new("nm")
+        .arg(images.join("slice-0000.gdb"))
+        .output()
+        .expect("nm can be run");
+    let symbols = String::from_utf8_lossy(&nm.stdout).into_owned();
+    let stub = symbols
+        .lines()
+        .find(|line| line.contains("deeper") && line.ends_with(".first"))
+        .unwrap_or_else(|| panic!("no stub in {symbols}"));
+    let address = stub.split(' ').next().expect("nm gives the address first");
+    // Up to the jump to the body.
+    let steps = ["backtrace", "stepi"].repeat(6);
+    let seen = seen_at(&mut live, &format!("*0x{address}"), &steps);
+    assert_eq!(seen.matches("in panics::main").count(), 6, "{seen}");
+    assert_eq!(seen.matches("in panics::work::fails").count(), 6, "{seen}");
+    live.quit();
+}
+
+#[test]
 fn an_address_in_new_code_is_found_in_its_file() {
     let (project, mut live, _) = edited();
     let address = live.ask("where");

@@ -7,7 +7,9 @@ mod archives;
 mod debug_file;
 mod layouts;
 mod left;
+mod new_bodies;
 mod objects;
+mod start;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -24,10 +26,11 @@ use liveswap_protocol::patch::{Place, SLICE_SIZE};
 
 use crate::declared;
 use crate::model::{Compiled, Linked, LinkedSources};
-use crate::session::parts::{ModuleReport, OldBody, Outcome, Planned, Planner};
+use crate::session::parts::{FromMain, ModuleReport, OldBody, Outcome, Planned, Planner};
 use archives::ArchiveSet;
 use left::LeftBehind;
 use objects::{NewObjects, Objects};
+use start::Start;
 
 /// Knows what is live.
 #[derive(Debug)]
@@ -42,6 +45,8 @@ pub struct Engine {
     objects: Objects,
     /// What goes on in code from before.
     left: LeftBehind,
+    /// What only the start of the program calls.
+    start: Start,
     /// Whether a unit was optimised, by its key.
     optimised: HashMap<String, bool>,
 }
@@ -82,6 +87,7 @@ impl Engine {
             archives: ArchiveSet::new(linked.archives.clone()),
             objects: Objects::default(),
             left: LeftBehind::default(),
+            start: Start::default(),
             optimised: HashMap::new(),
         };
         for krate in &linked.crates {
@@ -246,6 +252,7 @@ impl Engine {
                     len: body.len,
                 })
                 .collect(),
+            new_bodies: new_bodies::of(&planned, &mains, &absolute),
             debug_file: debug_file::make(&self.program, &planned, hello),
             plan: Plan {
                 planned,
@@ -383,6 +390,7 @@ impl Planner for Engine {
     }
 
     fn commit(&mut self, plan: Plan) {
+        self.start.note(&self.program, &self.objects, &plan.planned);
         self.program.commit(plan.planned);
         self.layouts.update(&plan.layouts);
         self.declared.enter(plan.declared);
@@ -392,5 +400,16 @@ impl Planner for Engine {
 
     fn abandon(&mut self, plan: Plan) {
         self.program.abandon(&plan.planned);
+    }
+
+    fn only_from_main(
+        &mut self,
+        functions: &[Arc<str>],
+        alone: bool,
+        hello: &Hello,
+    ) -> Vec<FromMain> {
+        let (program, objects) = (&self.program, &self.objects);
+        self.start
+            .only_from_main(program, objects, functions, alone, hello)
     }
 }

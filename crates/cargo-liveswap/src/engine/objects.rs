@@ -70,6 +70,11 @@ impl Objects {
         }
     }
 
+    /// The crate that an object belongs to.
+    pub fn crate_of(&self, cgu: &str) -> Option<&str> {
+        self.by_cgu.get(cgu).map(|object| &*object.crate_name)
+    }
+
     /// An object as the compiler wrote it; `None` if it is not known, or its file is not what it was.
     pub fn get(&self, cgu: &str) -> Option<LiveBytes> {
         let object = self.by_cgu.get(cgu)?;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::agent::peer;
+use super::calls::Called;
 use super::event::Event;
 
 /// The longest question in bytes.
@@ -40,6 +41,9 @@ pub enum Answer {
         generation: u64,
         /// Functions that got new code since the start, added up.
         functions: u64,
+        /// The functions that the generation changed or added, those that were not called first.
+        #[serde(default)]
+        calls: Vec<Called>,
         /// What came of the last change; `None` before the first.
         outcome: Option<String>,
         /// How long ago that was (or the start), in seconds.

@@ -7,7 +7,7 @@ use liveswap_protocol::message::FromAgent;
 
 use super::batch::Batch;
 use super::control::{Answer, Request};
-use super::parts::Done;
+use super::parts::{Done, FromMain};
 
 /// One thing that happened. Threads send it, one loop handles it.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub enum Event<P> {
     Problem(String),
     /// The worker says.
     Worker(Done<P>),
+    /// The worker says which functions only `main` leads to.
+    OnlyFromMain(Vec<FromMain>),
     /// The run-time in the program connected; requests to it go here.
     AgentConnected(Sender<liveswap_protocol::message::ToAgent>),
     /// It says.

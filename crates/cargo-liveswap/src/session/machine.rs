@@ -1,5 +1,6 @@
 //! What a session does when something happens: its state, and the only code that changes it.
 
+mod calls;
 mod compilation;
 mod program;
 
@@ -11,12 +12,13 @@ use std::time::{Duration, Instant, SystemTime};
 use liveswap_protocol::message::{Frame, Hello, ToAgent};
 
 use super::batch::Batch;
+use super::calls::{Calls, Owners};
 use super::child::End;
 use super::control::{Answer, Request};
 use super::event::Event;
 use super::old_bodies;
 use super::outcome::Clock;
-use super::parts::{Begun, Job, NoAgent, OldBody, Planned};
+use super::parts::{Begun, FromMain, Job, NoAgent, OldBody, Planned};
 use super::report::{Report, Reports};
 use crate::codes::Code;
 use crate::model::CancelToken;
@@ -61,6 +63,8 @@ enum Asked {
     Apply,
     Announce,
     Look(Vec<OldBody>, Option<Vec<Frame>>),
+    Calls(Owners),
+    Main(Vec<FromMain>),
 }
 
 /// A look at the stacks that is to be taken.
@@ -118,6 +122,15 @@ pub struct Machine<P> {
     answer_by: Option<Instant>,
     deferred_at: Option<Instant>,
     looks: Vec<Look>,
+    /// Which functions were called.
+    calls: Calls,
+    /// When that is looked at.
+    calls_at: Option<Instant>,
+    /// Up to this generation it is known which functions nobody can call any more.
+    settled_calls: u64,
+    /// Who waits for the answer to `status`, and until when at most.
+    status_waits: Vec<Sender<Answer>>,
+    status_by: Option<Instant>,
     /// A change was told of whose outcome was not. What is told in between would be taken for it.
     owes_an_outcome: bool,
     /// What is no outcome: of functions that go on in their old bodies, and of the run-time; to be told after that
@@ -165,6 +178,11 @@ impl<P> Machine<P> {
             answer_by: None,
             deferred_at: None,
             looks: Vec::new(),
+            calls: Calls::default(),
+            calls_at: None,
+            settled_calls: 0,
+            status_waits: Vec::new(),
+            status_by: None,
             owes_an_outcome: false,
             held_back: Vec::new(),
         }
@@ -176,6 +194,7 @@ impl<P> Machine<P> {
             Event::Changed(batch) => self.changed(batch),
             Event::Problem(problem) => self.reports.note(&problem),
             Event::Worker(done) => self.worker(done, now),
+            Event::OnlyFromMain(functions) => self.only_from_main(functions),
             Event::AgentConnected(requests) => self.agent_connected(requests, now),
             Event::Copy(pid) => self.copy(pid),
             Event::Agent(message) => self.agent_says(message, now),
@@ -193,6 +212,7 @@ impl<P> Machine<P> {
             Event::Ended(status) => return Some(self.ended(status.into())),
         }
         self.tell_of_old_bodies();
+        self.look_at_calls(now);
         self.look(now);
         self.begin(now);
         None
@@ -204,10 +224,10 @@ impl<P> Machine<P> {
         let is_looking = self.asked.iter().any(|it| matches!(it, Asked::Look(..)));
         let look = looks.min().filter(|_| !self.owes_an_outcome && !is_looking);
         let (hello, gone) = (self.hello_by, self.gone.as_ref().map(|(at, _)| *at));
-        [hello, gone, self.answer_by, self.deferred_at, look]
-            .into_iter()
-            .flatten()
-            .min()
+        let calls = self.calls_at.filter(|_| !self.owes_an_outcome);
+        let others = [self.answer_by, self.deferred_at, self.status_by, calls];
+        let all = [hello, gone, look].into_iter().chain(others);
+        all.flatten().min()
     }
 
     /// Time has passed.
@@ -242,7 +262,11 @@ impl<P> Machine<P> {
             };
             self.job(Job::Deferred { hello, cancel });
         }
+        if due(&mut self.status_by) {
+            self.answer_status(now);
+        }
         self.tell_of_old_bodies();
+        self.look_at_calls(now);
         self.look(now);
         self.begin(now);
     }
@@ -419,18 +443,7 @@ impl<P> Machine<P> {
 
     fn asked_by_user(&mut self, request: Request, answers: Sender<Answer>, now: Instant) {
         match request {
-            Request::Status => {
-                let (outcome, since) = self.last.clone();
-                // Who asked may have gone.
-                let _ = answers.send(Answer::Status {
-                    pid: self.about.pid,
-                    exe: self.about.exe.clone(),
-                    generation: self.generation,
-                    functions: self.functions,
-                    outcome,
-                    seconds: now.saturating_duration_since(since).as_secs(),
-                });
-            }
+            Request::Status => self.status_wanted(answers, now),
             Request::Swap => {
                 let mut batch = Batch::new(Default::default(), SystemTime::now());
                 batch.urgent = false;

@@ -7,6 +7,7 @@
 mod agent;
 mod batch;
 mod build;
+pub mod calls;
 mod child;
 pub mod control;
 mod debounce;

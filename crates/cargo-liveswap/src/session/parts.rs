@@ -2,6 +2,7 @@
 //! tested without a compiler and without a program.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use liveswap_protocol::message::Hello;
@@ -53,6 +54,14 @@ pub trait Planner: Send + 'static {
     fn commit(&mut self, plan: Self::Plan);
     /// The plan's patch was not applied.
     fn abandon(&mut self, plan: Self::Plan);
+    /// Of these functions (symbols) those that only `main` leads to, and only by calls. `alone`: nothing else was
+    /// replaced with them.
+    fn only_from_main(
+        &mut self,
+        functions: &[Arc<str>],
+        alone: bool,
+        hello: &Hello,
+    ) -> Vec<FromMain>;
 }
 
 /// What a compilation means for the process.
@@ -89,6 +98,8 @@ pub struct Planned<P> {
     pub pending_only: bool,
     /// Bodies that are replaced.
     pub old_bodies: Vec<OldBody>,
+    /// Bodies that changed or are new.
+    pub new_bodies: NewBodies,
     /// The image's file for debuggers, to be written before the patch is sent.
     pub debug_file: Option<DebugFile>,
     /// The planner's own.
@@ -132,6 +143,39 @@ pub struct OldBody {
     pub start: u64,
     /// Its length.
     pub len: u64,
+}
+
+/// Bodies that a patch brings, and how their first calls can be noticed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewBodies {
+    /// They.
+    pub bodies: Vec<NewBody>,
+    /// Addresses of all words of slots that the patch sets.
+    pub words: Vec<u64>,
+}
+
+/// A body of a function that changed or is new.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewBody {
+    /// The function's name, demangled.
+    pub name: String,
+    /// Its symbol.
+    pub symbol: Arc<str>,
+    /// Addresses of the words that lead to it, with what they hold until the first call.
+    pub words: Vec<(u64, u64)>,
+    /// There was another body before.
+    pub replaces: bool,
+}
+
+/// A function that only `main` leads to, by itself or by other functions that only it leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FromMain {
+    /// Its symbol.
+    pub symbol: Arc<str>,
+    /// Start and length of the body of `main` that runs.
+    pub main: (u64, u64),
+    /// Where the last of the calls of `main` that lead there returns to. None of them is in a loop.
+    pub returns: u64,
 }
 
 /// What the worker reports of a job.
@@ -201,4 +245,13 @@ pub enum Job<P> {
     Commit(P),
     /// The plan's patch was not applied.
     Abandon(P),
+    /// Which of these functions does only `main` lead to?
+    OnlyFromMain {
+        /// Symbols.
+        functions: Vec<Arc<str>>,
+        /// Nothing else was replaced with them.
+        alone: bool,
+        /// Of the process.
+        hello: Hello,
+    },
 }

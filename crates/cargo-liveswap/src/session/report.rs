@@ -60,6 +60,13 @@ pub enum Report {
         /// Which, and for what.
         message: String,
     },
+    /// Functions were called for the first time since they got new bodies.
+    Called {
+        /// The generation that brought the bodies.
+        generation: u64,
+        /// The functions.
+        functions: Vec<String>,
+    },
     /// A signal ended the program that nobody sent on purpose.
     Crashed {
         /// Its number.
@@ -179,7 +186,7 @@ impl Reports {
     fn line(&self, report: &Report) -> Option<(String, Mood)> {
         let mood = match report {
             Report::Started { .. } if self.quiet => return None,
-            Report::Change { .. } | Report::Exited { .. } => return None,
+            Report::Change { .. } | Report::Called { .. } | Report::Exited { .. } => return None,
             Report::Started { .. } | Report::Swapped { .. } | Report::Unchanged {} => Mood::Good,
             Report::Pending { .. } => Mood::Fair,
             Report::BuildFailed { .. } | Report::Refused { .. } | Report::Crashed { .. } => {
@@ -219,6 +226,13 @@ impl Report {
                 format!("refused: {message} ({code}: `cargo liveswap explain {code}`)")
             }
             Report::Pending { message } => format!("pending: {message}"),
+            Report::Called {
+                generation,
+                functions,
+            } => format!(
+                "generation {generation} was called: {}",
+                functions.join(", ")
+            ),
             Report::Crashed { signal } => {
                 let name = signal_hook::low_level::signal_name(*signal);
                 let name = name.map_or_else(|| format!("signal {signal}"), str::to_owned);

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::os::unix::fs::symlink;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -112,6 +113,11 @@ impl<B: Builder, E: Planner> Worker<B, E> {
                     self.settled(|engine| engine.commit(plan));
                 }
                 Job::Abandon(plan) => self.settled(|engine| engine.abandon(plan)),
+                Job::OnlyFromMain {
+                    functions,
+                    alone,
+                    hello,
+                } => self.only_from_main(&functions, alone, &hello),
             }
         }
     }
@@ -139,6 +145,16 @@ impl<B: Builder, E: Planner> Worker<B, E> {
                 code: Code::Internal,
                 message,
             }));
+        }
+    }
+
+    /// Only a hint depends on it, so a panic says nothing but itself.
+    fn only_from_main(&mut self, functions: &[Arc<str>], alone: bool, hello: &Hello) {
+        if let Ok(engine) = self.engine.get()
+            && let Ok(found) = caught(|| engine.only_from_main(functions, alone, hello))
+        {
+            // A receiver that is gone means that the session ends.
+            let _ = self.events.send(Event::OnlyFromMain(found));
         }
     }
 

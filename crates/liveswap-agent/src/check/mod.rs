@@ -16,7 +16,7 @@ mod random_tests;
 #[cfg(test)]
 mod tests;
 
-use liveswap_protocol::patch::{Import, Patch, ThreadLocal};
+use liveswap_protocol::patch::{Import, Patch, Place, ThreadLocal};
 
 use crate::refusal::{Code, Refusal};
 use crate::relocation::Machine;
@@ -174,6 +174,28 @@ impl Checker {
     /// Remembers that this patch is live. It was [taken](Checker::take) before.
     pub fn commit(&mut self, ready: &Ready) {
         self.generation = ready.generation;
+    }
+
+    /// Whether an address is that of a word that a patch could set.
+    ///
+    /// # Errors
+    /// If it is not.
+    pub fn is_slot_word(&self, address: u64) -> Result<(), Refusal> {
+        let places = Places {
+            process: &self.process,
+            earlier: &self.images,
+            own: None,
+            imports: &[],
+        };
+        // Both kinds of places count from a fixed address.
+        let executable = Place::Executable(address.wrapping_sub(self.process.bias));
+        let range = Place::Range(address.wrapping_sub(self.process.range.start));
+        let word = if self.process.range.holds(address, 8) {
+            range
+        } else {
+            executable
+        };
+        places.slot_word(word).map(drop)
     }
 
     fn is_for_this_process(&self, patch: &Patch) -> Result<(), Refusal> {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::cfi::Cfi;
-use super::code::{self, LONGEST_CALL, Target};
+use super::code::{self, LONGEST_CALL, LONGEST_STUB, Target};
 use crate::sys::stack;
 
 /// So many jumps are followed from a call.
@@ -25,7 +25,7 @@ pub enum Leads {
     Maybe,
 }
 
-/// What every word of a slot has held so far, the newest value last. Old bodies were called through them.
+/// Where every word of a slot has led so far, the newest body last. Old bodies were called through them.
 pub type Words = HashMap<u64, Vec<u64>>;
 
 /// Calls of the process, looked at once each.
@@ -77,7 +77,7 @@ impl<'a> Calls<'a> {
                 if stack::read(word, &mut now) != now.len() {
                     return Leads::Maybe;
                 }
-                held.push(u64::from_le_bytes(now));
+                held.push(body(u64::from_le_bytes(now)));
                 any(held
                     .into_iter()
                     .map(|address| self.address(cfi, address, function, hops)))
@@ -112,7 +112,7 @@ impl<'a> Calls<'a> {
         if !self.may_look() {
             return Leads::Maybe;
         }
-        let mut start = [0; 16];
+        let mut start = [0; LONGEST_STUB];
         let done = stack::read(address, &mut start);
         if let Some(jump) = code::stub(address, &start[..done]) {
             return self.target(cfi, jump, function, hops);
@@ -137,6 +137,13 @@ impl<'a> Calls<'a> {
     }
 }
 
+/// Where the value of a slot's word leads: to the body, also where that was not called yet.
+pub fn body(value: u64) -> u64 {
+    let mut bytes = [0; LONGEST_STUB];
+    let done = stack::read(value, &mut bytes);
+    code::behind_first_call(value, &bytes[..done]).unwrap_or(value)
+}
+
 /// The bytes before an address, as many as a call can have. At the beginning of code there are less.
 fn read_before(address: u64) -> Vec<u8> {
     const SMALLEST_PAGE: u64 = 4096;
@@ -157,7 +164,7 @@ fn begins(cfi: &mut Cfi<'_>, address: u64) -> bool {
         Some(row) if row.function.start == address => true,
         // Slots and PLTs: one record describes all of them, or none.
         _ => {
-            let mut bytes = [0; 16];
+            let mut bytes = [0; LONGEST_STUB];
             let done = stack::read(address, &mut bytes);
             code::stub(address, &bytes[..done]).is_some()
         }
@@ -179,6 +186,35 @@ fn any(ways: impl Iterator<Item = Leads>) -> Leads {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slot_whose_body_was_not_called_yet_leads_to_the_body() {
+        // A slot's jump, its word, and a stub for the first call of what lies at the beginning.
+        const WORD: usize = 8;
+        const STUB: usize = 32;
+        let mut code = [0_u64; 8];
+        let start = code.as_ptr() as u64;
+        let stub = start + STUB as u64;
+        let mut bytes = [0; 64];
+        bytes[..6].copy_from_slice(&[0xff, 0x25, (WORD - 6) as u8, 0, 0, 0]);
+        bytes[WORD..WORD + 8].copy_from_slice(&stub.to_le_bytes());
+        bytes[STUB..STUB + 30].copy_from_slice(&[
+            0x50, 0x48, 0x8d, 0x05, 0xf8, 0xff, 0xff, 0xff, 0x4c, 0x8d, 0x1d, 0, 0, 0, 0, 0xf0,
+            0x4c, 0x0f, 0xb1, 0x1d, 0, 0, 0, 0, 0x58, 0xe9, 0, 0x10, 0, 0,
+        ]);
+        let (words, _) = bytes.as_chunks::<8>();
+        for (word, bytes) in code.iter_mut().zip(words) {
+            *word = u64::from_le_bytes(*bytes);
+        }
+        let function = stub + 30 + 0x1000;
+        assert_eq!(body(stub), function);
+        assert_eq!(body(start), start, "no stub");
+        let mut cfi = Cfi::new(Vec::new(), &[]);
+        let nothing = Words::default();
+        let mut calls = Calls::new(&nothing);
+        assert_eq!(calls.address(&mut cfi, start, function, HOPS), Leads::Yes);
+        assert_eq!(calls.address(&mut cfi, stub, function, HOPS), Leads::Yes);
+    }
 
     #[test]
     fn a_call_through_a_slot_leads_to_all_that_the_slot_has_held() {

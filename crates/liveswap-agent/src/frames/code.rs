@@ -36,8 +36,54 @@ pub fn calls_before(address: u64, before: &[u8]) -> Vec<Target> {
     calls
 }
 
-/// The jump that a stub consists of: a slot, an entry of the PLT.
+/// Bytes of the longest stub.
+pub const LONGEST_STUB: usize = 32;
+
+/// The body that a stub for its first call leads to. The command makes these stubs; what its bytes are is a matter of
+/// the two, as what a slot is.
+pub fn behind_first_call(address: u64, code: &[u8]) -> Option<u64> {
+    match code.first_chunk()? {
+        [
+            0x50, // push %rax
+            0x48,
+            0x8d,
+            0x05,
+            0xf8,
+            0xff,
+            0xff,
+            0xff, // lea to itself, %rax
+            0x4c,
+            0x8d,
+            0x1d,
+            _,
+            _,
+            _,
+            _, // lea body(%rip), %r11
+            0xf0,
+            0x4c,
+            0x0f,
+            0xb1,
+            0x1d,
+            _,
+            _,
+            _,
+            _,    // lock cmpxchg %r11, word(%rip)
+            0x58, // pop %rax
+            0xe9,
+            a,
+            b,
+            c,
+            d, // jmp body
+        ] => Some(relative(address + 30, &[*a, *b, *c, *d])),
+        _ => None,
+    }
+}
+
+/// The jump that a stub consists of: a slot, an entry of the PLT, a stub for a first call.
 pub fn stub(address: u64, code: &[u8]) -> Option<Target> {
+    if let Some(body) = behind_first_call(address, code) {
+        return Some(Target::To(body));
+    }
     let mut at = 0;
     if code.starts_with(&[0xf3, 0x0f, 0x1e, 0xfa]) {
         at = 4;

@@ -42,15 +42,25 @@ pub struct Patched {
 }
 
 impl Patched {
-    /// Notes where slots lead, before they are flipped: who is called through one now is on a stack then.
-    pub fn flips(&mut self, slots: &[(u64, u64)]) {
-        for (word, target) in slots {
+    /// Notes where slots lead, before they are flipped: who is called through one now is on a stack then. What is noted
+    /// of a stub for a first call is the body, to which calls go by themselves later. The executable has no such stubs.
+    pub fn flips(&mut self, ready: &Ready, executable: Span) {
+        let image = ready.image.as_ref();
+        let new_body = |target: u64| {
+            let image = image.filter(|image| image.mapped.code.holds(target, 1))?;
+            let offset = usize::try_from(target - image.mapped.code.start).ok()?;
+            code::behind_first_call(target, image.code.get(offset..)?)
+        };
+        for (word, target) in &ready.slots {
             let held = self.words.entry(*word).or_default();
             if held.is_empty() {
-                held.push(memory::load_word(*word));
+                let first = memory::load_word(*word);
+                let is_own = executable.holds(first, 1);
+                held.push(if is_own { first } else { calls::body(first) });
             }
-            if held.last() != Some(target) {
-                held.push(*target);
+            let target = new_body(*target).unwrap_or(*target);
+            if held.last() != Some(&target) {
+                held.push(target);
             }
         }
     }

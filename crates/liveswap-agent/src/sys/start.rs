@@ -1,6 +1,6 @@
 //! The start: called by the executable on its main thread, before `main`.
 
-use std::ffi::{CStr, OsString, c_void};
+use std::ffi::{CStr, CString, OsString, c_void};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use liveswap_protocol::start::Descriptor;
 use super::connection::{self, Connection};
 use super::memory::Range;
 use super::template::Template;
-use super::{guarded, images, last_error, program, threads};
+use super::{exec, guarded, images, last_error, program, threads};
 use crate::apply::Agent;
 use crate::check::{Checker, Process};
 use crate::relocation::Machine;
@@ -39,8 +39,12 @@ pub unsafe extern "C" fn liveswap_start(descriptor: *const Descriptor) {
             // This is our own copy of std: the program's hook is another.
             std::panic::set_hook(Box::new(|_| {}));
         }
+        exec::prepare();
         let socket = take_variable(SOCKET);
         let images = take_variable(IMAGES).unwrap_or_default();
+        if let Some(socket) = &socket {
+            keep_for_exec(socket, &images);
+        }
         let begun = match socket {
             Some(socket) => begin(&descriptor, socket, images),
             None => Err("no command started the program".to_owned()),
@@ -97,6 +101,19 @@ fn begin(descriptor: &Descriptor, socket: OsString, images: OsString) -> Result<
 unsafe extern "C" fn in_child() {
     threads::stop();
     connection::close_in_child();
+}
+
+/// The program can execute itself anew, and is to find the command again then.
+fn keep_for_exec(socket: &OsString, images: &OsString) {
+    let variable = |name: &CStr, value: &OsString| {
+        let mut bytes = name.to_bytes().to_vec();
+        bytes.push(b'=');
+        bytes.extend_from_slice(value.as_bytes());
+        CString::new(bytes)
+    };
+    if let (Ok(socket), Ok(images)) = (variable(SOCKET, socket), variable(IMAGES, images)) {
+        exec::keep([socket, images]);
+    }
 }
 
 fn take_variable(name: &CStr) -> Option<OsString> {

@@ -22,6 +22,11 @@ fn the_library_exports_its_names_and_nothing_else() {
         "__jit_debug_descriptor",
         "__jit_debug_register_code",
         "dl_iterate_phdr",
+        "execv",
+        "execve",
+        "execvp",
+        "execvpe",
+        "fexecve",
         "liveswap_start",
         "pthread_create",
     ];

@@ -213,9 +213,14 @@ impl<'f, 'b, 's> Filler<'f, 'b, 's> {
             }
         }
         for (offset, word) in stubs {
-            let code = stub::code(machine, offset, word)?;
-            self.at(offset, code.len())?.copy_from_slice(&code);
+            self.put(offset, &stub::code(machine, offset, word)?)?;
         }
+        Ok(())
+    }
+
+    /// Writes bytes.
+    pub fn put(&mut self, at: u64, bytes: &[u8]) -> Result<(), Refusal> {
+        self.at(at, bytes.len())?.copy_from_slice(bytes);
         Ok(())
     }
 

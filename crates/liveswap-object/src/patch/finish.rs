@@ -1,17 +1,21 @@
 //! What the program is once a patch is applied.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use liveswap_protocol::patch::{Place, SLICE_SIZE};
+use object::elf;
 
 use crate::elf::Section;
 use crate::names;
 use crate::patch::changes::{Fate, FunctionChange, Refusal};
 use crate::patch::collect::{Builder, SlotKind};
+use crate::patch::first_call::Stub;
 use crate::patch::goals::PieceIndex;
 use crate::patch::statics::StaticChanges;
-use crate::patch::{Defined, Member, NewUnit, Next, OldBody, Planned, Room, Version, layout};
+use crate::patch::{
+    Defined, Member, NewBody, NewUnit, Next, OldBody, Planned, Room, Version, layout,
+};
 use crate::program::index::{LiveParts, StaticDefinition};
 use crate::program::{LiveFunction, LiveObject, LiveStatic, Program, Slot, StaticPlace};
 
@@ -91,6 +95,7 @@ impl Builder<'_, '_> {
             collected: self.collected(units),
             renewed: statics.renewed,
             old_bodies,
+            new_bodies: self.new_bodies(&image.stubs, base),
             changed: self.changed(),
             led_to: self.led_to()?,
             functions: self.defined(),
@@ -123,6 +128,28 @@ impl Builder<'_, '_> {
         found.sort();
         found.dedup();
         found
+    }
+
+    /// Where the first call of each body that changed or is new can be noticed.
+    fn new_bodies(&self, stubs: &[Stub], base: u64) -> Vec<NewBody> {
+        if self.program.executable.machine != elf::EM_X86_64 {
+            return Vec::new();
+        }
+        let mut words: HashMap<usize, Vec<(Place, Place)>> = HashMap::new();
+        for stub in stubs {
+            let of_function = words.entry(stub.change).or_default();
+            let at = Place::Range(base + stub.offset);
+            of_function.push((stub.word_at(self, base), at));
+        }
+        let functions = self.changes.functions.iter().enumerate();
+        functions
+            .filter(|(_, change)| matches!(change.fate, Fate::Replaced | Fate::New))
+            .map(|(n, change)| NewBody {
+                symbol: Arc::clone(&change.key.name),
+                words: words.remove(&n).unwrap_or_default(),
+                replaces: change.fate == Fate::Replaced,
+            })
+            .collect()
     }
 
     /// Functions with another body, whether or not the old one goes on beside it.

@@ -12,6 +12,7 @@ use crate::names;
 use crate::patch::changes::{Fate, Refusal};
 use crate::patch::collect::Builder;
 use crate::patch::fields::{Filler, Words};
+use crate::patch::first_call::{self, Stub, Word};
 use crate::patch::goals::{Goal, Part};
 use crate::patch::{PlacedObject, Room, stub};
 
@@ -21,12 +22,14 @@ pub(crate) struct LaidOut {
     pub slices: u32,
     pub placed: Vec<PlacedObject>,
     pub symbols: Vec<(String, u64, u64)>,
+    pub stubs: Vec<Stub>,
 }
 
 /// Lays out the image and writes the patch.
 pub(crate) fn lay_out(builder: &mut Builder<'_, '_>, room: &Room) -> Result<LaidOut, Refusal> {
     let machine = builder.program.executable.machine;
     let mut words = Words::needed_by(builder);
+    let mut stubs = first_call::needed_by(builder);
     let mut end = 0;
     place(builder, Part::Code, &mut end);
     for slot in &mut builder.slots {
@@ -39,6 +42,15 @@ pub(crate) fn lay_out(builder: &mut Builder<'_, '_>, room: &Room) -> Result<Laid
         *offset = end;
         end += stub::size(machine);
     }
+    if !stubs.is_empty() {
+        end = end.next_multiple_of(first_call::SIZE);
+    }
+    let stubs_start = end;
+    for stub in &mut stubs {
+        stub.offset = end;
+        end += first_call::SIZE;
+    }
+    let stubs_len = end - stubs_start;
     place(builder, Part::ReadOnly, &mut end);
     end = end.next_multiple_of(8);
     for offset in words.words.values_mut() {
@@ -47,6 +59,15 @@ pub(crate) fn lay_out(builder: &mut Builder<'_, '_>, room: &Room) -> Result<Laid
     }
     let frames_start = end;
     place(builder, Part::Frames, &mut end);
+    // Where nothing else can be unwound, stubs need not be.
+    let stub_frames = if end > frames_start && stubs_len > 0 {
+        Some((end, first_call::frames((stubs_start, stubs_len), end)?))
+    } else {
+        None
+    };
+    end += stub_frames
+        .as_ref()
+        .map_or(0, |(_, frames)| frames.len() as u64);
     let frames = if end > frames_start {
         // An empty entry ends the table.
         end += 4;
@@ -77,14 +98,30 @@ pub(crate) fn lay_out(builder: &mut Builder<'_, '_>, room: &Room) -> Result<Laid
     let mut filler = Filler::new(builder, &words, base, code_len, data_offset, data_len);
     filler.pieces()?;
     filler.stubs()?;
+    if let Some((at, frames)) = stub_frames {
+        filler.put(at, &frames)?;
+    }
+    for stub in &stubs {
+        filler.put(stub.offset, &stub.code(builder.pieces[stub.body].offset)?)?;
+    }
     let thread_locals = filler.thread_locals()?;
     let initialisers = filler.initialisers()?;
     let (code, mut data, mut relocations) = filler.done();
-    for slot in &builder.slots {
+    relocations.extend(
+        stubs
+            .iter()
+            .map(|stub| stub.relocation(stub.word_at(builder, base))),
+    );
+    let first: HashMap<Word, u64> = stubs.iter().map(|it| (it.word, base + it.offset)).collect();
+    for (n, slot) in builder.slots.iter().enumerate() {
+        let target = match first.get(&Word::New(n)) {
+            Some(stub) => Place::Range(*stub),
+            None => body_place(builder, slot.body, base),
+        };
         relocations.push(Relocation {
             at: slot.word as u32,
             kind: RelocationKind::Abs64,
-            target: body_place(builder, slot.body, base),
+            target,
             addend: 0,
         });
     }
@@ -113,14 +150,15 @@ pub(crate) fn lay_out(builder: &mut Builder<'_, '_>, room: &Room) -> Result<Laid
         generation: builder.program.generation + 1,
         image,
         imports: builder.imports.clone(),
-        slots: flips(builder, base),
+        slots: flips(builder, base, &first),
         thread_locals,
     };
     Ok(LaidOut {
         patch,
         slices,
         placed: placed(builder),
-        symbols: symbols(builder),
+        symbols: symbols(builder, &stubs),
+        stubs,
     })
 }
 
@@ -144,7 +182,7 @@ fn body_place(builder: &Builder<'_, '_>, body: Goal, base: u64) -> Place {
     }
 }
 
-fn flips(builder: &Builder<'_, '_>, base: u64) -> Vec<SlotWrite> {
+fn flips(builder: &Builder<'_, '_>, base: u64, first: &HashMap<Word, u64>) -> Vec<SlotWrite> {
     let mut at: HashMap<(usize, usize), u64> = HashMap::new();
     for piece in &builder.pieces {
         if piece.part == Part::Code {
@@ -158,7 +196,10 @@ fn flips(builder: &Builder<'_, '_>, base: u64) -> Vec<SlotWrite> {
         {
             flips.extend(change.flips.iter().map(|slot| SlotWrite {
                 word: slot.word,
-                target: Place::Range(base + offset),
+                target: Place::Range(match first.get(&Word::Known(slot.word)) {
+                    Some(stub) => *stub,
+                    None => base + offset,
+                }),
             }));
         }
     }
@@ -182,7 +223,7 @@ fn placed(builder: &Builder<'_, '_>) -> Vec<PlacedObject> {
     by_source.into_values().collect()
 }
 
-fn symbols(builder: &Builder<'_, '_>) -> Vec<(String, u64, u64)> {
+fn symbols(builder: &Builder<'_, '_>, stubs: &[Stub]) -> Vec<(String, u64, u64)> {
     let mut code: HashMap<usize, HashMap<Section, u64>> = HashMap::new();
     for piece in builder
         .pieces
@@ -203,6 +244,11 @@ fn symbols(builder: &Builder<'_, '_>) -> Vec<(String, u64, u64)> {
             }
         }
     }
+    symbols.extend(stubs.iter().map(|stub| {
+        let function = &builder.changes.functions[stub.change];
+        let name = names::first_call(&function.key.name);
+        (name, stub.offset, first_call::SIZE)
+    }));
     symbols.sort_by_key(|(_, offset, _)| *offset);
     symbols
 }

@@ -8,6 +8,7 @@ mod changes;
 mod collect;
 mod fields;
 mod finish;
+mod first_call;
 mod flips;
 mod goals;
 mod layout;
@@ -148,6 +149,18 @@ pub struct Defined {
     pub content: Option<Digest>,
 }
 
+/// How the first call of a function's new body can be noticed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewBody {
+    /// The function's symbol.
+    pub symbol: Arc<str>,
+    /// The words of slots that lead to the body, with the stubs to which they lead until its first call. There are none
+    /// where nobody can call it, and on machines without stubs.
+    pub words: Vec<(Place, Place)>,
+    /// There was another body before.
+    pub replaces: bool,
+}
+
 /// Sections of a new object that are part of the image, for debug information.
 #[derive(Clone, Debug)]
 pub struct PlacedObject {
@@ -172,6 +185,8 @@ pub struct Planned {
     pub renewed: HashSet<Arc<str>>,
     /// Bodies that are replaced.
     pub old_bodies: Vec<OldBody>,
+    /// The bodies of functions that changed or are new.
+    pub new_bodies: Vec<NewBody>,
     /// Symbols of functions with another body than before.
     pub changed: Vec<Arc<str>>,
     /// Statics whose first value leads to a function with another body: static, function.
@@ -197,6 +212,11 @@ impl Planned {
     pub fn is_empty(&self) -> bool {
         let patch = &self.patch;
         patch.image.is_none() && patch.slots.is_empty() && patch.thread_locals.is_empty()
+    }
+
+    /// Codegen units whose objects are replaced or gone.
+    pub fn outgoing(&self) -> &[Arc<str>] {
+        &self.next.gone_objects
     }
 }
 

@@ -4,6 +4,7 @@
 //! makes the next one; only a patch that the process has applied is entered here ([`Program::commit`]).
 
 mod call_site;
+pub mod callers;
 mod components;
 pub mod digest;
 pub mod executable;

@@ -79,7 +79,8 @@ fn members_are_pulled_with_those_that_they_need_in_turn() {
     for level in Level::ALL {
         let live = LiveCrate::new(SOURCE, level);
         let planned = live.plan_with(&calling(&["outer"]), &archive).unwrap();
-        let mut names: Vec<_> = planned.symbols.iter().map(|it| it.0.as_str()).collect();
+        let names = planned.symbols.iter().map(|it| it.0.as_str());
+        let mut names: Vec<_> = names.filter(|it| !it.ends_with(".first")).collect();
         names.sort_unstable();
         assert_eq!(names, ["exported", "middle", "outer", "third"], "{level:?}");
         // Same inputs, same image.

@@ -24,6 +24,12 @@ impl<P> Machine<P> {
             (Some(Asked::Look(bodies, earlier)), FromAgent::Frames(frames)) => {
                 self.looked(bodies, earlier, frames, now);
             }
+            (Some(Asked::Calls(owners)), FromAgent::Hold(holds)) => {
+                self.calls_answered(&owners, &holds, now);
+            }
+            (Some(Asked::Main(functions)), FromAgent::Frames(frames)) => {
+                self.main_seen(&functions, &frames);
+            }
             (asked, message) => tracing::trace!(?asked, ?message, "answered"),
         }
     }
@@ -159,6 +165,8 @@ impl<P> Machine<P> {
         if let Some(file) = planned.debug_file {
             self.ask(ToAgent::Announce(file.slice), Asked::Announce);
         }
+        self.calls.swapped(generation, planned.new_bodies);
+        self.calls_at = Some(now + old_bodies::DELAY);
         if !planned.old_bodies.is_empty() {
             self.looks.push(Look {
                 at: now + old_bodies::DELAY,
@@ -175,6 +183,10 @@ impl<P> Machine<P> {
         self.agent = None;
         self.asked.clear();
         self.looks.clear();
+        self.calls.forget();
+        self.calls_at = None;
+        self.settled_calls = 0;
+        self.answer_status(now);
         self.held_back.clear();
         tracing::info!(reason, "the run-time is gone");
         // A program that ends closes its connection first; no code can be refused any more then. One that

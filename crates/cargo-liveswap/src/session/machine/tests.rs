@@ -1,5 +1,6 @@
 //! The machine against a worker, a program and a user that are only channels.
 
+mod calls;
 mod deferred;
 mod images;
 mod looks;
@@ -149,6 +150,7 @@ fn patch() -> Box<Planned<u32>> {
         pending: Vec::new(),
         pending_only: false,
         old_bodies: Vec::new(),
+        new_bodies: Default::default(),
         debug_file: None,
         plan: 42,
     })

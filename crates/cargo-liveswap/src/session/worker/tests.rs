@@ -8,7 +8,7 @@ use std::fs;
 use std::sync::mpsc::channel;
 
 use crate::model::ObjectFile;
-use crate::session::parts::Planned;
+use crate::session::parts::{FromMain, Planned};
 
 /// "Compiles" by remembering contents; a file with `error` in it does not compile.
 #[derive(Default)]
@@ -100,6 +100,7 @@ impl Planner for Planning {
             pending: Vec::new(),
             pending_only: false,
             old_bodies: Vec::new(),
+            new_bodies: Default::default(),
             debug_file: Some(DebugFile {
                 path: folder.join("slice-0001.so"),
                 bytes: vec![1, 2],
@@ -114,6 +115,9 @@ impl Planner for Planning {
         assert!(!self.breaks_in_commit, "broken commit");
     }
     fn abandon(&mut self, (): ()) {}
+    fn only_from_main(&mut self, _: &[Arc<str>], _: bool, _: &Hello) -> Vec<FromMain> {
+        Vec::new()
+    }
 }
 
 /// Files that were just written are news in any case.

@@ -1,0 +1,180 @@
+//! Functions that only `main` leads to: what `main` is past is not called again.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use liveswap_object::names;
+use liveswap_object::patch;
+use liveswap_object::program::callers::{self, Main, References};
+use liveswap_object::program::{FunctionKey, Program};
+use liveswap_protocol::message::Hello;
+use liveswap_protocol::patch::Place;
+
+use super::main_of;
+use super::objects::Objects;
+use crate::session::parts::FromMain;
+
+/// What has to be known of code that was replaced, because it may still run.
+#[derive(Debug, Default)]
+pub struct Start {
+    /// `main` as it runs.
+    main: Option<RunningMain>,
+    /// References of functions that were replaced.
+    replaced: References,
+    /// Something could not be read: nothing is said any more.
+    is_lost: bool,
+}
+
+#[derive(Debug)]
+struct RunningMain {
+    name: Arc<str>,
+    main: Main,
+    /// Its address in the executable, and its length.
+    body: (u64, u64),
+}
+
+impl Start {
+    /// Notes what a plan replaces, before it is committed.
+    pub fn note(&mut self, program: &Program, objects: &Objects, planned: &patch::Planned) {
+        if self.is_lost {
+            return;
+        }
+        if self.main.is_none() {
+            self.main = running_main(program, objects);
+        }
+        if self.try_note(program, objects, planned).is_none() {
+            tracing::debug!("it is not known what only the start of the program calls");
+            self.is_lost = true;
+        }
+    }
+
+    fn try_note(
+        &mut self,
+        program: &Program,
+        objects: &Objects,
+        planned: &patch::Planned,
+    ) -> Option<()> {
+        let main = &self.main.as_ref()?.name;
+        let functions = planned.functions.iter();
+        let functions: HashMap<&str, _> = functions.map(|it| (&*it.symbol, &it.digest)).collect();
+        for cgu in planned.outgoing() {
+            let old = program.objects.get(cgu)?.index.functions.iter();
+            // Calls of `main` count by where it is.
+            let old = old.filter(|it| it.name != *main);
+            let replaced: HashSet<&str> = old
+                .filter(|it| functions.get(&*it.name) != Some(&&it.digest))
+                .map(|it| &*it.name)
+                .collect();
+            if !replaced.is_empty() {
+                let counts =
+                    |function: Option<&str>| function.is_some_and(|it| replaced.contains(it));
+                self.replaced.add(&objects.get(cgu)?.bytes, &counts).ok()?;
+            }
+        }
+        Some(())
+    }
+
+    /// Of these functions those that only `main` leads to, by calls that are in no loop.
+    pub fn only_from_main(
+        &self,
+        program: &Program,
+        objects: &Objects,
+        functions: &[Arc<str>],
+        alone: bool,
+        hello: &Hello,
+    ) -> Vec<FromMain> {
+        let Some(running) = self.main.as_ref().filter(|_| !self.is_lost) else {
+            return Vec::new();
+        };
+        let now = |name: &str| name_now(program, name);
+        let mut unread = users(program);
+        let mut read: HashSet<&str> = HashSet::new();
+        let mut references = References::default();
+        references.take_over(&self.replaced, &now);
+        let mut complete = |function: &str, references: &mut References| {
+            for cgu in unread.remove(function).unwrap_or_default() {
+                if read.insert(cgu) {
+                    let mut found = References::default();
+                    found.add(&objects.get(cgu)?.bytes, &|_| true).ok()?;
+                    references.take_over(&found, &now);
+                }
+            }
+            Some(())
+        };
+        let start = hello.bias.wrapping_add(running.body.0);
+        let found = functions.iter().filter_map(|symbol| {
+            // An optimiser may have put what changed into others as well.
+            if !alone && is_optimised(program, symbol) {
+                return None;
+            }
+            let all =
+                callers::only_from_main(symbol, &running.name, &mut references, &mut complete)?;
+            let returns = running.main.last_call(&|name| all.contains(&now(name)))?;
+            Some(FromMain {
+                symbol: Arc::clone(symbol),
+                main: (start, running.body.1),
+                returns: start.wrapping_add(returns),
+            })
+        });
+        found.collect()
+    }
+}
+
+/// The objects in which each function is defined or used.
+fn users(program: &Program) -> HashMap<Arc<str>, Vec<&str>> {
+    let mut users: HashMap<Arc<str>, Vec<&str>> = HashMap::new();
+    for (cgu, object) in &program.objects {
+        let own = object.index.functions.iter().map(|it| &it.name);
+        for name in own.chain(&object.index.foreign) {
+            let name = name_now(program, name);
+            users.entry(name).or_default().push(cgu);
+        }
+    }
+    users
+}
+
+fn is_optimised(program: &Program, symbol: &str) -> bool {
+    let mut objects = program.objects.values().filter(|it| it.optimised);
+    objects.any(|it| it.index.functions.iter().any(|own| *own.name == *symbol))
+}
+
+/// The symbol that a function has now.
+fn name_now(program: &Program, name: &str) -> Arc<str> {
+    let mut now: Arc<str> = name.into();
+    for _ in 0..program.renamed.len() {
+        match program.renamed.get(&now) {
+            Some(next) => now = Arc::clone(next),
+            None => break,
+        }
+    }
+    now
+}
+
+/// The only `main` of the program, as long as nothing is replaced.
+fn running_main(program: &Program, objects: &Objects) -> Option<RunningMain> {
+    let mut found = None;
+    for (cgu, object) in &program.objects {
+        let main = main_of(objects.crate_of(cgu)?);
+        // Names are taken apart only where that can be worth it.
+        let candidates = object.index.functions.iter();
+        let candidates = candidates.filter(|it| it.name.contains("4main"));
+        for function in candidates.filter(|it| names::for_people(&it.name) == main) {
+            if found.replace((cgu, function)).is_some() {
+                return None;
+            }
+        }
+    }
+    let (cgu, function) = found?;
+    let key = FunctionKey {
+        name: Arc::clone(&function.name),
+        cgu: function.local.then(|| Arc::clone(cgu)),
+    };
+    let Some((Place::Executable(at), len)) = program.functions.get(&key)?.body else {
+        return None;
+    };
+    Some(RunningMain {
+        name: key.name,
+        main: Main::read(&objects.get(cgu)?.bytes, &function.name).ok()??,
+        body: (at, len),
+    })
+}
