@@ -20,6 +20,8 @@ use crate::program::digest::Digest;
 #[derive(Default)]
 struct Closures {
     all: BTreeMap<Vec<u32>, (Digest, String)>,
+    /// Those that have others in them. The optimiser makes these part of functions that nothing here tells of.
+    outer: HashSet<Vec<u32>>,
 }
 
 /// Closures beside each other, by number: what each does with all that is in it.
@@ -62,9 +64,22 @@ pub(super) fn displaced(
     let mut functions: HashMap<String, (Closures, Closures)> = HashMap::new();
     // Closures that are back: their values from before wait for the same one.
     let mut found: HashSet<String> = HashSet::new();
-    let enter = |closures: &mut Closures, chain, digest: Option<Digest>, place: &ClosurePlace| {
+    let enter = |closures: &mut Closures,
+                 chain: Vec<u32>,
+                 digest: Option<Digest>,
+                 place: &ClosurePlace,
+                 is_outer: bool| {
+        if is_outer {
+            closures.outer.insert(chain.clone());
+        }
         let entry = closures.all.entry(chain);
         entry.or_insert((digest.unwrap_or(Digest(0)), place.name()));
+    };
+    let (old_outer, new_outer) = (old.outer_closures(), new.outer_closures());
+    let is_outer = |layouts: &Layouts, outer: &HashSet<String>, symbol: &str| {
+        let contract = layouts.contracts.get(symbol);
+        let own = contract.and_then(|contract| contract.own.as_deref());
+        own.is_some_and(|own| outer.contains(own))
     };
     for (symbol, defined) in now {
         let Some(place) = place(new, symbol) else {
@@ -77,7 +92,8 @@ pub(super) fn displaced(
         }
         let (function, chain) = place.chain();
         let (_, after) = functions.entry(function).or_default();
-        enter(after, chain, defined.content, &place);
+        let outer = is_outer(new, &new_outer, symbol);
+        enter(after, chain, defined.content, &place, outer);
     }
     for symbol in gone {
         if let Some(place) = place(old, symbol) {
@@ -100,15 +116,30 @@ pub(super) fn displaced(
         };
         if !now.contains_key(&key.name) && !gone.contains(&*key.name) {
             // Its object stays as it is.
-            enter(after, chain.clone(), live.content, &place);
+            let outer = is_outer(old, &old_outer, &key.name);
+            enter(after, chain.clone(), live.content, &place, outer);
         }
-        enter(before, chain, live.content, &place);
+        let outer = is_outer(old, &old_outer, &key.name);
+        enter(before, chain, live.content, &place, outer);
     }
+    let is_optimised = program.objects.values().any(|object| object.optimised);
     for (before, after) in functions.values() {
         let mut waiting = vec![Vec::new()];
         while let Some(around) = waiting.pop() {
             let (trees, now) = (before.within(&around), after.within(&around));
-            let others = others(&trees, &now);
+            let mut others = others(&trees, &now);
+            if !trees.keys().eq(now.keys()) {
+                if is_optimised {
+                    // What is in a closure may be part of instances that do not show here.
+                    others.extend(trees.keys());
+                }
+                let outer = before.outer.union(&after.outer);
+                let outer = outer.filter_map(|place| match place.strip_prefix(&*around) {
+                    Some([number]) => Some(*number),
+                    _ => None,
+                });
+                others.extend(outer);
+            }
             for number in trees.keys().filter(|number| now.contains_key(number)) {
                 let mut place = around.clone();
                 place.push(*number);

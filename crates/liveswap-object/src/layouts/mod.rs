@@ -25,7 +25,7 @@ mod sections;
 mod vtables;
 mod walk;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 pub use change::{Change, ChangeKind};
@@ -173,6 +173,19 @@ impl Layouts {
             now.or_else(|| earlier.environment_types.get(&**own))
         });
         Some(contract.fingerprint() ^ held.map_or(0, |held| held.digest.rotate_left(1)))
+    }
+
+    /// The environments of closures and futures that have others in them.
+    pub fn outer_closures(&self) -> HashSet<String> {
+        let names = self.environment_types.keys();
+        names
+            .filter_map(|name| {
+                let scope = &name[..name.rfind("::{")?];
+                let (around, closure) = scope.rsplit_once("::{")?;
+                let (kind, number) = closure.split_once('#')?;
+                Some(format!("{around}::{{{kind}_env#{number}"))
+            })
+            .collect()
     }
 
     /// Whether values of an environment may outlive the call that made them.
