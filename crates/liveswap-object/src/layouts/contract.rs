@@ -163,14 +163,30 @@ impl<'l> Contracts<'l> {
         let names = names.chain(own.filter(|own| !contract.environments.contains(own)));
         names
             .map(move |name| self.lasting_name(name, of_old))
-            .filter(|name| self.others.contains(&**name))
+            .zip(contract.environments.iter().chain(contract.own.iter()))
+            .filter_map(move |(lasting, name)| {
+                (self.others.contains(&*lasting) || self.is_within_other(name, of_old))
+                    .then_some(lasting)
+            })
+    }
+
+    /// Whether a closure or future is in one that is another: it is another one as well.
+    fn is_within_other(&self, environment: &str, of_old: bool) -> bool {
+        let mut around = super::around(environment);
+        while let Some(name) = around {
+            if self.others.contains(&*self.lasting_name(&name, of_old)) {
+                return true;
+            }
+            around = super::around(&name);
+        }
+        false
     }
 
     /// Whether values of an environment may be those of the new compilation: it knows the environment, which holds
     /// what it held.
     pub fn is_unchanged(&self, environment: &str) -> bool {
         let lasting = self.lasting_name(environment, true);
-        if self.others.contains(&*lasting) {
+        if self.others.contains(&*lasting) || self.is_within_other(environment, true) {
             return false;
         }
         let Some(before) = self.old.environment_types.get(environment) else {

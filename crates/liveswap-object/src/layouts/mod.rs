@@ -178,14 +178,7 @@ impl Layouts {
     /// The environments of closures and futures that have others in them.
     pub fn outer_closures(&self) -> HashSet<String> {
         let names = self.environment_types.keys();
-        names
-            .filter_map(|name| {
-                let scope = &name[..name.rfind("::{")?];
-                let (around, closure) = scope.rsplit_once("::{")?;
-                let (kind, number) = closure.split_once('#')?;
-                Some(format!("{around}::{{{kind}_env#{number}"))
-            })
-            .collect()
+        names.filter_map(|name| around(name)).collect()
     }
 
     /// Whether values of an environment may outlive the call that made them.
@@ -269,6 +262,15 @@ impl Known {
             Known::Several(all) => all,
         }
     }
+}
+
+/// The environment of the closure or future that another one is in: `f::{closure_env#1}` for
+/// `f::{closure#1}::{closure_env#0}`.
+fn around(environment: &str) -> Option<String> {
+    let scope = &environment[..environment.rfind("::{")?];
+    let (function, closure) = scope.rsplit_once("::{")?;
+    let (kind, number) = closure.split_once('#')?;
+    (kind != "impl").then(|| format!("{function}::{{{kind}_env#{number}"))
 }
 
 /// Whether a name depends on the bodies of functions: environments of closures, futures and generators.

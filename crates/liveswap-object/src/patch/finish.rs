@@ -14,7 +14,7 @@ use crate::patch::first_call::Stub;
 use crate::patch::goals::PieceIndex;
 use crate::patch::statics::StaticChanges;
 use crate::patch::{
-    Defined, Member, NewBody, NewUnit, Next, OldBody, Planned, Room, Version, layout,
+    Defined, LedTo, Member, NewBody, NewUnit, Next, OldBody, Planned, Room, Version, layout,
 };
 use crate::program::index::{LiveParts, StaticDefinition};
 use crate::program::{LiveFunction, LiveObject, LiveStatic, Program, Slot, StaticPlace};
@@ -165,7 +165,7 @@ impl Builder<'_, '_> {
     }
 
     /// Statics that begin with the address of a function that changed.
-    fn led_to(&self) -> Result<Vec<(Arc<str>, Arc<str>)>, Refusal> {
+    fn led_to(&self) -> Result<Vec<LedTo>, Refusal> {
         let changed = self.changes.functions.iter();
         let changed: HashSet<(usize, Section)> = changed
             .filter(|change| matches!(change.fate, Fate::Replaced | Fate::New))

@@ -138,6 +138,9 @@ pub struct OldBody {
     pub len: u64,
 }
 
+/// A static, and a function that its first value leads to.
+pub type LedTo = (Arc<str>, Arc<str>);
+
 /// A function of a new object.
 #[derive(Clone, Debug)]
 pub struct Defined {
@@ -190,7 +193,7 @@ pub struct Planned {
     /// Symbols of functions with another body than before.
     pub changed: Vec<Arc<str>>,
     /// Statics whose first value leads to a function with another body: static, function.
-    pub led_to: Vec<(Arc<str>, Arc<str>)>,
+    pub led_to: Vec<LedTo>,
     /// The functions of all new objects.
     pub functions: Vec<Defined>,
     /// Symbols of functions that are new, and of functions that are gone: some may be

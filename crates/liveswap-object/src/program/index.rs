@@ -207,8 +207,7 @@ fn calls(
 fn is_renewable(data: &SectionData<'_>, name: &str) -> bool {
     let is_usual = data.name.starts_with(".rodata") || data.name.starts_with(".data.rel.ro");
     // Other languages may know a static with a plain name.
-    let is_constant = is_usual && !data.is_writable() && names::is_identity(name, true);
-    is_constant
+    is_usual && !data.is_writable() && names::is_identity(name, true)
 }
 
 /// Whether what a section holds has its effect by being in that section (`.init_array`, `linkme_…`).
