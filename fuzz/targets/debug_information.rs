@@ -6,5 +6,5 @@
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let _ = liveswap_object::layouts::read(bytes);
+    let _ = liveswap_object::layouts::read(bytes, &[]);
 });
