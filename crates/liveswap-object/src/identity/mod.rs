@@ -41,12 +41,6 @@ pub struct Settled {
     pub isolated: BTreeSet<Arc<str>>,
 }
 
-impl Settled {
-    fn is_plain(&self, symbol: &Arc<str>) -> bool {
-        self.plain.contains(symbol)
-    }
-}
-
 /// Decides what is the same, from what debug information tells of live and new objects.
 ///
 /// `planned` is what would be planned if symbols were identities. `statics` are known already to be the same under other
@@ -136,7 +130,9 @@ pub fn settle(
         .chain(others.keys())
         .map(Arc::clone)
         .collect();
-    let isolated = isolated(&left, old, &contracts);
+    // Values of what holds other things now, or is gone, stay with the functions that were left.
+    let contracts_left = left.iter().filter_map(|symbol| old.contracts.get(symbol));
+    let isolated = contracts.changed(contracts_left.flat_map(|contract| &contract.environments));
     let is_plain = |symbol: &&Arc<str>| {
         let contract = old.contracts.get(&***symbol);
         // What is left with the values that it works on is said of those.
@@ -168,17 +164,4 @@ fn known_version(
     let is_known =
         known.any(|it| it.version == version && body.is_none_or(|body| it.function.digest == body));
     is_known.then_some(version)
-}
-
-/// Environments whose values stay with functions that were left: those that hold other things now, or are gone.
-fn isolated(left: &[Arc<str>], old: &Layouts, contracts: &Contracts<'_>) -> BTreeSet<Arc<str>> {
-    let mut known: HashMap<&Arc<str>, bool> = HashMap::new();
-    let functions = left.iter().filter_map(|symbol| old.contracts.get(symbol));
-    for environment in functions.flat_map(|contract| &contract.environments) {
-        known
-            .entry(environment)
-            .or_insert_with(|| !contracts.is_unchanged(environment));
-    }
-    let known = known.into_iter().filter(|(_, isolated)| *isolated);
-    known.map(|(name, _)| Arc::clone(name)).collect()
 }

@@ -5,7 +5,8 @@
 //! another function, whatever its symbol says: legacy symbols do not tell opaque and projected types, those of
 //! version 0 tell no types at all.
 
-use std::collections::{HashMap, HashSet};
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
@@ -156,50 +157,56 @@ impl<'l> Contracts<'l> {
         &'n self,
         contract: &'n Contract,
         of_old: bool,
-    ) -> impl Iterator<Item = std::borrow::Cow<'n, str>> {
+    ) -> impl Iterator<Item = Cow<'n, str>> {
         // Of one that holds nothing there is not always a type.
         let own = contract.own.iter();
         let names = contract.environments.iter();
         let names = names.chain(own.filter(|own| !contract.environments.contains(own)));
         names
+            .filter(move |name| self.is_other(name, of_old))
             .map(move |name| self.lasting_name(name, of_old))
-            .zip(contract.environments.iter().chain(contract.own.iter()))
-            .filter_map(move |(lasting, name)| {
-                (self.others.contains(&*lasting) || self.is_within_other(name, of_old))
-                    .then_some(lasting)
-            })
     }
 
-    /// Whether a closure or future is in one that is another: it is another one as well.
-    fn is_within_other(&self, environment: &str, of_old: bool) -> bool {
-        let mut around = super::around(environment);
-        while let Some(name) = around {
-            if self.others.contains(&*self.lasting_name(&name, of_old)) {
+    /// Whether a closure or future is another one, by itself or because it is in one that is.
+    fn is_other(&self, environment: &str, of_old: bool) -> bool {
+        let mut name = Some(environment.to_owned());
+        while let Some(one) = name {
+            if self.others.contains(&*self.lasting_name(&one, of_old)) {
                 return true;
             }
-            around = super::around(&name);
+            name = super::around(&one);
         }
         false
     }
 
-    /// Whether values of an environment may be those of the new compilation: it knows the environment, which holds
-    /// what it held.
-    pub fn is_unchanged(&self, environment: &str) -> bool {
-        let lasting = self.lasting_name(environment, true);
-        if self.others.contains(&*lasting) || self.is_within_other(environment, true) {
-            return false;
+    /// Of environments that the old compilation knows those whose values are not values of the new one: it does not know
+    /// the environment, or that holds other things.
+    pub fn changed<'n>(
+        &self,
+        environments: impl Iterator<Item = &'n Arc<str>>,
+    ) -> BTreeSet<Arc<str>> {
+        let environments: BTreeSet<&Arc<str>> = environments.collect();
+        if environments.is_empty() {
+            return BTreeSet::new();
         }
-        let Some(before) = self.old.environment_types.get(environment) else {
-            return false;
+        let now = self.new.environment_types.iter();
+        let now: HashSet<(Cow<'_, str>, u64)> = now
+            .map(|(name, now)| (self.lasting_name(name, false), now.digest))
+            .collect();
+        let is_known = |environment: &Arc<str>| {
+            let before = self.old.environment_types.get(&**environment);
+            before.is_some_and(|before| {
+                now.contains(&(self.lasting_name(environment, true), before.digest))
+            })
         };
-        let mut now = self.new.environment_types.iter();
-        now.any(|(name, now)| {
-            now.digest == before.digest && self.lasting_name(name, false) == lasting
-        })
+        let changed = environments
+            .into_iter()
+            .filter(|name| self.is_other(name, true) || !is_known(name));
+        changed.map(Arc::clone).collect()
     }
 
     /// The name of an environment that it keeps when `impl` blocks are renumbered.
-    pub fn lasting_name<'n>(&'n self, name: &'n str, of_old: bool) -> std::borrow::Cow<'n, str> {
+    pub fn lasting_name<'n>(&'n self, name: &'n str, of_old: bool) -> Cow<'n, str> {
         let names = if of_old {
             &self.old_names
         } else {

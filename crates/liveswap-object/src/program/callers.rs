@@ -66,6 +66,16 @@ impl References {
         Ok(())
     }
 
+    /// The functions that call one.
+    pub fn callers(&self, function: &str) -> impl Iterator<Item = &Arc<str>> {
+        self.callers.get(function).into_iter().flatten()
+    }
+
+    /// Whether somebody takes a function's address, or code without a function refers to it.
+    pub fn is_taken(&self, function: &str) -> bool {
+        self.otherwise.contains(function)
+    }
+
     /// Adds others, under the names that functions have now.
     pub fn take_over(&mut self, others: &References, now: &dyn Fn(&str) -> Arc<str>) {
         for (callee, callers) in &others.callers {
@@ -91,11 +101,11 @@ pub fn only_from_main(
     while let Some(one) = open.pop() {
         complete(&one, references)?;
         // Other languages may know a plain name.
-        let is_known = references.otherwise.contains(&one) || !names::is_mangled(&one);
+        let is_known = references.is_taken(&one) || !names::is_mangled(&one);
         if is_known || found.len() > MOST {
             return None;
         }
-        for caller in references.callers.get(&one).into_iter().flatten() {
+        for caller in references.callers(&one) {
             if caller == main {
                 comes_from_main = true;
             } else if found.insert(Arc::clone(caller)) {
