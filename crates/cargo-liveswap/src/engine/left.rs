@@ -3,19 +3,20 @@
 //! It is said by the save that leaves them behind, and again by every later one that touches the same function, as
 //! long as it may hold. A version that comes back is not left behind any more.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
 use liveswap_object::identity::Settled;
-use liveswap_object::layouts::Layouts;
+use liveswap_object::layouts::{Contract, Layouts};
 use liveswap_object::names;
 use liveswap_object::patch::Planned;
+use liveswap_object::program::Program;
 
-/// All that was left behind.
+/// All that was left behind, with the symbols of the functions that it stays with.
 #[derive(Clone, Debug, Default)]
 pub struct LeftBehind {
-    all: BTreeMap<What, Versions>,
+    all: BTreeMap<What, BTreeSet<Arc<str>>>,
 }
 
 /// What was left behind, as people call it.
@@ -42,68 +43,42 @@ impl fmt::Display for What {
     }
 }
 
-/// The versions that are left: symbol and fingerprint.
-type Versions = BTreeSet<(Arc<str>, u64)>;
-
 impl LeftBehind {
     /// What is left behind after a plan, and what is said of it. `held` are functions with another contract that
     /// somebody may hold as they were.
     pub fn after(
         &self,
+        program: &Program,
         settled: &Settled,
         planned: &Planned,
         held: &[Arc<str>],
         old: &Layouts,
-        new: &Layouts,
     ) -> (LeftBehind, Vec<String>) {
         let mut after = self.clone();
-        after.forget(settled, planned, old, new);
+        after.forget(program, planned);
         let mut said = after.touched(planned);
-        let version = |symbol: &Arc<str>| {
-            let fingerprint = old.fingerprint(symbol, old)?;
-            Some((Arc::clone(symbol), fingerprint))
-        };
-        for symbol in held {
-            let what = What::Function(names::for_people(symbol));
-            after
-                .all
-                .entry(what.clone())
-                .or_default()
-                .extend(version(symbol));
-            said.insert(what);
-        }
-        let isolated: HashSet<&str> = settled.isolated.iter().map(|name| &**name).collect();
-        for (name, symbols) in functions_of(&isolated, old) {
-            if !old.escapes(name) {
-                continue;
-            }
-            let what = values_of(name, symbols.first().map(|symbol| &***symbol));
-            let versions = after.all.entry(what.clone()).or_default();
-            versions.extend(symbols.iter().filter_map(|symbol| version(symbol)));
+        let functions = held
+            .iter()
+            .map(|symbol| (What::Function(names::for_people(symbol)), symbol));
+        for (what, symbol) in functions.chain(values(settled, old)) {
+            let symbols = after.all.entry(what.clone()).or_default();
+            symbols.insert(Arc::clone(symbol));
             said.insert(what);
         }
         (after, said.iter().map(What::to_string).collect())
     }
 
-    /// Forgets versions that are current again.
-    fn forget(&mut self, settled: &Settled, planned: &Planned, old: &Layouts, new: &Layouts) {
-        if self.all.is_empty() {
+    /// Forgets what new code is led to again.
+    fn forget(&mut self, program: &Program, planned: &Planned) {
+        let symbols: BTreeSet<Arc<str>> = self.all.values().flatten().cloned().collect();
+        if symbols.is_empty() {
             return;
         }
-        let others = &settled.identities.others;
-        for symbol in planned.functions.iter().map(|defined| &defined.symbol) {
-            let current = match others.get(symbol) {
-                Some(other) => other.takes.map(|version| version.contract),
-                None => new.fingerprint(symbol, old),
-            };
-            if let Some(current) = current {
-                let version = (Arc::clone(symbol), current);
-                for versions in self.all.values_mut() {
-                    versions.remove(&version);
-                }
-            }
-        }
-        self.all.retain(|_, versions| !versions.is_empty());
+        let left = planned.still_left(program, symbols);
+        self.all.retain(|_, symbols| {
+            symbols.retain(|symbol| left.contains(symbol));
+            !symbols.is_empty()
+        });
     }
 
     /// What belongs to functions that this plan changes.
@@ -121,27 +96,24 @@ impl LeftBehind {
     }
 }
 
-/// Environments with the symbols of the closures' own functions.
-fn functions_of<'n>(
-    environments: &HashSet<&'n str>,
-    layouts: &'n Layouts,
-) -> BTreeMap<&'n str, Vec<&'n Arc<str>>> {
-    let mut found: BTreeMap<&str, Vec<&Arc<str>>> = BTreeMap::new();
-    if environments.is_empty() {
-        return found;
-    }
-    for (symbol, contract) in &layouts.contracts {
-        if let Some(name) = contract.own.as_deref()
-            && environments.contains(name)
-        {
-            found.entry(name).or_default().push(symbol);
+/// Values that may outlive the call that made them and stay with functions that are left, with these.
+fn values<'s>(settled: &'s Settled, old: &Layouts) -> impl Iterator<Item = (What, &'s Arc<str>)> {
+    let mut own: HashMap<&str, &str> = HashMap::new();
+    let contract = |symbol: &Arc<str>| old.contracts.get(symbol);
+    for symbol in &settled.left {
+        if let Some(name) = contract(symbol).and_then(|it| it.own.as_deref()) {
+            own.insert(name, symbol);
         }
     }
-    // Of some nothing is left but what the optimiser made part of other functions.
-    for name in environments {
-        found.entry(name).or_default();
+    let isolated = |name: &&Arc<str>| settled.isolated.contains(*name) && old.escapes(name);
+    let mut found = Vec::new();
+    for symbol in &settled.left {
+        let names = contract(symbol).into_iter().flat_map(Contract::works_on);
+        for name in names.filter(isolated) {
+            found.push((values_of(name, own.get(&**name).copied()), symbol));
+        }
     }
-    found
+    found.into_iter()
 }
 
 /// What people call the values of an environment.

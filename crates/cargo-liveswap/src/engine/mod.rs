@@ -185,7 +185,7 @@ impl Engine {
             .map_err(patch::Refusal::from)?;
         let (left, left_behind) =
             self.left
-                .after(&settled, &planned, &held, &self.layouts, &compared.layouts);
+                .after(&self.program, &settled, &planned, &held, &self.layouts);
         let mut pending = compiled.pending;
         pending.extend(left_behind);
         let drops = liveswap_object::layouts::changed_drops(&self.layouts, &compared.layouts);

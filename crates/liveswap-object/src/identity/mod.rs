@@ -1,6 +1,6 @@
 //! What is the same as before, and what is another thing: the one place that decides it.
 //!
-//! - **A slot is a contract** ([`Contract`](crate::layouts::Contract)). It is led to a new body only if that has the
+//! - **A slot is a contract** ([`Contract`]). It is led to a new body only if that has the
 //!   contract of the old one. Another contract is another function: new callers get a new slot, the old one keeps
 //!   the old body.
 //! - **All that works on one environment is decided together.** What an environment holds is part of the contract of
@@ -22,11 +22,10 @@ pub use holders::held;
 pub use once::initialisers;
 pub use pairs::statics;
 
-use crate::layouts::{ClosurePlace, Contracts, Layouts};
+use crate::layouts::{ClosurePlace, Contract, Contracts, Layouts};
 use crate::names;
-use crate::patch::{Defined, Identities, Other, Planned, Renamed, Version};
+use crate::patch::{Defined, Identities, Other, Planned, Renamed, Takes, Version};
 use crate::program::Program;
-use crate::program::digest::Digest;
 
 /// What was found out.
 #[derive(Debug, Default)]
@@ -100,25 +99,30 @@ pub fn settle(
             contract: new.fingerprint(symbol, old).unwrap_or_default(),
             convention,
         };
-        let takes = match ClosurePlace::of(symbol, after) {
-            Some(place) => {
-                let body = (!displaced.is_empty()).then(|| now[symbol].digest);
-                let takes = known_version(program, symbol, version, body);
-                if takes.is_some() {
-                    back.insert(place.name());
-                }
-                takes
-            }
-            None if displaced.iter().all(|name| back.contains(&**name)) => {
-                known_version(program, symbol, version, None)
-            }
-            None => None,
+        let takes = Takes {
+            version,
+            // Where a number is another closure's, only the very same one may have what was left.
+            body: (!displaced.is_empty()).then(|| now[symbol].digest),
         };
+        let mut known = program.superseded.get(symbol).into_iter().flatten();
+        let mut takes = known.any(|it| it.is_taken(&takes)).then_some(takes);
+        match ClosurePlace::of(symbol, after) {
+            Some(place) if takes.is_some() => {
+                back.insert(place.name());
+            }
+            Some(_) => {}
+            None => takes = takes.filter(|_| displaced.iter().all(|name| back.contains(&**name))),
+        }
         let leaves = Version {
             contract: old.fingerprint(symbol, old).unwrap_or_default(),
             convention: convention_before,
         };
-        others.insert(Arc::clone(symbol), Other { leaves, takes });
+        let other = Other {
+            leaves,
+            displaced: !displaced.is_empty(),
+            takes,
+        };
+        others.insert(Arc::clone(symbol), other);
     }
     let paired: HashSet<&Arc<str>> = renamed.values().collect();
     let left = planned
@@ -132,7 +136,7 @@ pub fn settle(
         .collect();
     // Values of what holds other things now, or is gone, stay with the functions that were left.
     let contracts_left = left.iter().filter_map(|symbol| old.contracts.get(symbol));
-    let isolated = contracts.changed(contracts_left.flat_map(|contract| &contract.environments));
+    let isolated = contracts.changed(contracts_left.flat_map(Contract::works_on));
     let is_plain = |symbol: &&Arc<str>| {
         let contract = old.contracts.get(&***symbol);
         // What is left with the values that it works on is said of those.
@@ -151,17 +155,4 @@ pub fn settle(
         plain,
         isolated,
     }
-}
-
-/// The version, if the function was left behind in it; with `body` only if it did the same.
-fn known_version(
-    program: &Program,
-    symbol: &str,
-    version: Version,
-    body: Option<Digest>,
-) -> Option<Version> {
-    let mut known = program.superseded.get(symbol)?.iter();
-    let is_known =
-        known.any(|it| it.version == version && body.is_none_or(|body| it.function.digest == body));
-    is_known.then_some(version)
 }

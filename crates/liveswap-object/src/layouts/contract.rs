@@ -81,6 +81,13 @@ impl Contract {
         hasher.finish()
     }
 
+    /// The environments that it can get at, its own among them. (Of one that holds nothing there is not always a type.)
+    pub fn works_on(&self) -> impl Iterator<Item = &Arc<str>> {
+        let own = self.own.iter();
+        let own = own.filter(|own| !self.environments.contains(own));
+        self.environments.iter().chain(own)
+    }
+
     /// Whether callers pass and get the same types at the same places.
     pub fn same_types(&self, other: &Contract) -> bool {
         self.parameters.len() == other.parameters.len()
@@ -158,11 +165,8 @@ impl<'l> Contracts<'l> {
         contract: &'n Contract,
         of_old: bool,
     ) -> impl Iterator<Item = Cow<'n, str>> {
-        // Of one that holds nothing there is not always a type.
-        let own = contract.own.iter();
-        let names = contract.environments.iter();
-        let names = names.chain(own.filter(|own| !contract.environments.contains(own)));
-        names
+        contract
+            .works_on()
             .filter(move |name| self.is_other(name, of_old))
             .map(move |name| self.lasting_name(name, of_old))
     }

@@ -370,6 +370,7 @@ fn left_behind(program: &Program, key: &FunctionKey, other: &Other) -> Option<Su
     let function = program.functions.get(key)?;
     Some(Superseded {
         version: other.leaves,
+        displaced: other.displaced,
         key: key.clone(),
         function: function.clone(),
     })
@@ -383,9 +384,9 @@ fn taken_again(
     source: &Source<'_>,
     other: &Other,
 ) -> Option<LiveFunction> {
-    let version = other.takes?;
+    let takes = other.takes?;
     let known = program.superseded.get(&key.name)?.iter();
-    let mut known: Vec<&Superseded> = known.filter(|it| it.version == version).collect();
+    let mut known: Vec<&Superseded> = known.filter(|it| it.is_taken(&takes)).collect();
     // The newest of the same object first.
     known.sort_by_key(|it| it.key == *key);
     let newest = known.pop()?;

@@ -14,7 +14,7 @@ use crate::patch::first_call::Stub;
 use crate::patch::goals::PieceIndex;
 use crate::patch::statics::StaticChanges;
 use crate::patch::{
-    Defined, LedTo, Member, NewBody, NewUnit, Next, OldBody, Planned, Room, Version, layout,
+    Defined, LedTo, Member, NewBody, NewUnit, Next, OldBody, Planned, Room, Takes, layout,
 };
 use crate::program::index::{LiveParts, StaticDefinition};
 use crate::program::{LiveFunction, LiveObject, LiveStatic, Program, Slot, StaticPlace};
@@ -192,8 +192,8 @@ impl Builder<'_, '_> {
         Ok(found)
     }
 
-    /// Versions of functions that are current again.
-    fn taken_again(&self) -> Vec<(Arc<str>, Version)> {
+    /// What was left behind and is current again.
+    fn taken_again(&self) -> Vec<(Arc<str>, Takes)> {
         let others = self.changes.others.iter();
         others
             .filter_map(|(name, other)| Some((Arc::clone(name), other.takes?)))

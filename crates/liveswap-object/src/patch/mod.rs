@@ -83,8 +83,20 @@ pub struct Identities {
 pub struct Other {
     /// The version that is left behind, with its slots.
     pub leaves: Version,
-    /// The version that was left behind earlier and whose slots are taken again.
-    pub takes: Option<Version>,
+    /// Whether it is left behind for being, or working on, another closure: not even one of the same contract may have
+    /// its slots then, unless it does the same.
+    pub displaced: bool,
+    /// What was left behind earlier and whose slots are taken again.
+    pub takes: Option<Takes>,
+}
+
+/// Which of those that were left behind under a symbol are taken again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Takes {
+    /// Those of this version.
+    pub version: Version,
+    /// And of these only those that did the same, if it may be another closure.
+    pub body: Option<Digest>,
 }
 
 /// Which of the functions that a symbol has stood for.
@@ -211,6 +223,32 @@ pub struct Planned {
 }
 
 impl Planned {
+    /// Of these symbols those that still stand for something left behind once the plan is applied: an earlier version,
+    /// or a function that is gone.
+    pub fn still_left(
+        &self,
+        program: &crate::program::Program,
+        symbols: impl IntoIterator<Item = Arc<str>>,
+    ) -> HashSet<Arc<str>> {
+        let next = &self.next;
+        let present: HashSet<&Arc<str>> = next.functions.iter().map(|(key, _)| &key.name).collect();
+        let gone: HashSet<&Arc<str>> = next.gone_functions.iter().map(|key| &key.name).collect();
+        let left: HashSet<&Arc<str>> = next.superseded.iter().map(|it| &it.key.name).collect();
+        let taken: HashMap<&Arc<str>, &Takes> = next
+            .taken
+            .iter()
+            .map(|(name, takes)| (name, takes))
+            .collect();
+        let is_left = |symbol: &Arc<str>| {
+            let mut known = program.superseded.get(symbol).into_iter().flatten();
+            let is_gone = gone.contains(symbol) || program.gone.contains_key(symbol);
+            left.contains(symbol)
+                || known.any(|it| !taken.get(symbol).is_some_and(|takes| it.is_taken(takes)))
+                || is_gone && !present.contains(symbol)
+        };
+        symbols.into_iter().filter(is_left).collect()
+    }
+
     /// Whether the process has nothing to do.
     pub fn is_empty(&self) -> bool {
         let patch = &self.patch;
@@ -231,8 +269,8 @@ pub(crate) struct Next {
     pub moved_functions: Vec<FunctionKey>,
     pub renamed: Renamed,
     pub superseded: Vec<Superseded>,
-    /// Versions that are current again.
-    pub taken: Vec<(Arc<str>, Version)>,
+    /// What is current again.
+    pub taken: Vec<(Arc<str>, Takes)>,
     pub statics: Vec<(Arc<str>, LiveStatic)>,
     pub objects: Vec<(Arc<str>, LiveObject)>,
     pub gone_objects: Vec<Arc<str>>,
@@ -253,9 +291,9 @@ impl crate::program::Program {
             self.renamed.remove(&new);
             self.renamed.insert(old, new);
         }
-        for (name, version) in next.taken {
+        for (name, takes) in next.taken {
             if let Some(known) = self.superseded.get_mut(&name) {
-                known.retain(|it| it.version != version);
+                known.retain(|it| !it.is_taken(&takes));
             }
         }
         for superseded in next.superseded {

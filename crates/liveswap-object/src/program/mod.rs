@@ -20,7 +20,7 @@ use crate::Error;
 use crate::elf::Elf;
 use crate::functions::Functions;
 use crate::names;
-use crate::patch::{Renamed, Version};
+use crate::patch::{Renamed, Takes, Version};
 use digest::Digest;
 use executable::Executable;
 use index::ObjectIndex;
@@ -86,10 +86,23 @@ pub struct LiveFunction {
 pub struct Superseded {
     /// Which.
     pub version: Version,
+    /// Whether it was left for another closure of the same contract, or with it.
+    pub displaced: bool,
     /// Under what it was known.
     pub key: FunctionKey,
     /// It.
     pub function: LiveFunction,
+}
+
+impl Superseded {
+    /// Whether a function that takes something again takes this.
+    pub fn is_taken(&self, takes: &Takes) -> bool {
+        self.version == takes.version
+            && match takes.body {
+                Some(body) => self.function.digest == body,
+                None => !self.displaced,
+            }
+    }
 }
 
 /// Where a static is.
@@ -263,5 +276,53 @@ impl Program {
             address: Place::Executable(symbol.value),
             word: Place::Executable(word.0),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three closures have had one number: two that hold the same, and one from before an edit of what it held.
+    #[test]
+    fn a_closure_that_came_back_took_the_values_of_all_that_had_held_the_same() {
+        let version = |contract| Version {
+            contract,
+            convention: 0,
+        };
+        let left = |contract: u64, displaced: bool, digest: u128| Superseded {
+            version: version(contract),
+            displaced,
+            key: FunctionKey {
+                name: "closure".into(),
+                cgu: None,
+            },
+            function: LiveFunction {
+                digest: Digest(digest),
+                content: None,
+                body: None,
+                slots: Slots::default(),
+                older_slots: Vec::new(),
+                present: true,
+            },
+        };
+        let all = [
+            left(1, true, 10),
+            left(1, true, 11),
+            left(1, false, 12),
+            left(2, false, 10),
+        ];
+        let taken = |contract, body: Option<u128>| -> Vec<bool> {
+            let takes = Takes {
+                version: version(contract),
+                body: body.map(Digest),
+            };
+            all.iter().map(|it| it.is_taken(&takes)).collect()
+        };
+        assert_eq!(taken(1, Some(10)), [true, false, false, false]);
+        assert_eq!(taken(1, Some(12)), [false, false, true, false]);
+        assert_eq!(taken(1, None), [false, false, true, false]);
+        assert_eq!(taken(2, None), [false, false, false, true]);
+        assert_eq!(taken(1, Some(13)), [false; 4]);
     }
 }
