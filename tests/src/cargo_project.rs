@@ -52,12 +52,42 @@ impl LiveProject {
     #[track_caller]
     pub fn with_main(main: &str) -> Self {
         let project = Self::empty();
-        project.write(
-            "Cargo.toml",
-            "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2024\"\n",
-        );
+        project.write("Cargo.toml", &package("app", ""));
         project.write("src/main.rs", main);
         project
+    }
+
+    /// A package `app` that answers each line with the text of its function `show`, until it is told to quit. `shows` is
+    /// what that gives to `format!`.
+    #[track_caller]
+    pub fn answering(shows: &str) -> Self {
+        Self::with_main(&format!(
+            r#"
+fn main() {{
+    println!("ready");
+    for line in std::io::stdin().lines() {{
+        if line.unwrap() == "quit" {{ return; }}
+        println!("{{}}", show());
+    }}
+}}
+
+#[inline(never)]
+fn show() -> String {{
+    format!({shows})
+}}
+"#
+        ))
+    }
+
+    /// Adds a library in a folder of its name, which the package uses. `manifest` is what its own says besides its
+    /// package.
+    #[track_caller]
+    pub fn with_library(self, name: &str, manifest: &str, source: &str) -> Self {
+        let dependency = format!("[dependencies]\n{name} = {{ path = \"{name}\" }}\n");
+        self.write("Cargo.toml", &package("app", &dependency));
+        self.write(&format!("{name}/Cargo.toml"), &package(name, manifest));
+        self.write(&format!("{name}/src/lib.rs"), source);
+        self
     }
 
     /// The folder.
@@ -222,4 +252,8 @@ fn copy_folder(from: &Path, to: &Path) {
             fs::write(&target, bytes).expect("the copy can be written");
         }
     }
+}
+
+fn package(name: &str, rest: &str) -> String {
+    format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n{rest}")
 }

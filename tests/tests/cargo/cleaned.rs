@@ -11,34 +11,9 @@ const LOGIC: &str = "logic/src/lib.rs";
 
 /// A program that keeps a count, and a library that counts; a crate that no edit touches lies beside them.
 fn project() -> LiveProject {
-    let project = LiveProject::empty();
-    let package = |name: &str, rest: &str| {
-        format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n{rest}")
-    };
-    project.write(
-        "Cargo.toml",
-        &package("app", "[dependencies]\nlogic = { path = \"logic\" }\n"),
-    );
-    project.write(
-        MAIN,
-        r#"
-fn main() {
-    println!("ready");
-    for line in std::io::stdin().lines() {
-        if line.unwrap() == "quit" { return; }
-        println!("{}", show());
-    }
-}
-
-#[inline(never)]
-fn show() -> String {
-    format!("A {}", logic::count())
-}
-"#,
-    );
-    project.write("logic/Cargo.toml", &package("logic", ""));
-    project.write(
-        LOGIC,
+    LiveProject::answering(r#""A {}", logic::count()"#).with_library(
+        "logic",
+        "",
         "use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 static COUNT: AtomicU32 = AtomicU32::new(0);
 #[inline(never)]
@@ -46,8 +21,7 @@ pub fn count() -> u32 {
     COUNT.fetch_add(1, SeqCst) + 0
 }
 ",
-    );
-    project
+    )
 }
 
 /// What a command of the session's project says, if it succeeds.

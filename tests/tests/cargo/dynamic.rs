@@ -7,45 +7,16 @@ const ENGINE: &str = "engine/src/lib.rs";
 
 /// A program that uses `engine`, which counts in a static; `engine` is a dynamic library.
 fn project() -> LiveProject {
-    let project = LiveProject::empty();
-    let package = |name: &str, rest: &str| {
-        format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n{rest}")
-    };
-    project.write(
-        "Cargo.toml",
-        &package("app", "[dependencies]\nengine = { path = \"engine\" }\n"),
-    );
-    project.write(
-        MAIN,
-        r#"
-fn main() {
-    println!("ready");
-    for line in std::io::stdin().lines() {
-        if line.unwrap() == "quit" { return; }
-        println!("{}", show());
-    }
-}
-
-#[inline(never)]
-fn show() -> String {
-    format!("A {}", engine::count())
-}
-"#,
-    );
-    project.write(
-        "engine/Cargo.toml",
-        &package("engine", "[lib]\ncrate-type = [\"dylib\"]\n"),
-    );
-    project.write(
-        ENGINE,
+    LiveProject::answering(r#""A {}", engine::count()"#).with_library(
+        "engine",
+        "[lib]\ncrate-type = [\"dylib\"]\n",
         "use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 static COUNT: AtomicU32 = AtomicU32::new(0);
 pub fn count() -> u32 {
     COUNT.fetch_add(1, SeqCst)
 }
 ",
-    );
-    project
+    )
 }
 
 fn refused(live: &mut LiveRun) {

@@ -5,25 +5,21 @@ use std::process::Command;
 
 use liveswap_tests::{LiveProject, LiveRun};
 
-const SHOWS: &str = r#"
-fn main() {
-    println!("ready");
-    for line in std::io::stdin().lines() {
-        if line.unwrap() == "quit" { return; }
-        println!("{}", show());
-    }
+/// A program that shows a number.
+fn project() -> LiveProject {
+    LiveProject::answering(r#""{}", 1"#)
 }
 
-#[inline(never)]
-fn show() -> String {
-    format!("{}", 1)
+/// Its text with the next number.
+fn showing(project: &LiveProject, new: u32) -> String {
+    let (old, new) = (format!(", {})", new - 1), format!(", {new})"));
+    project.edited("src/main.rs", &old, &new)
 }
-"#;
 
 /// Cargo takes braces in the name of its folder for builds for a template.
 #[test]
 fn a_brace_in_the_path_of_a_project_ended_the_command() {
-    let project = LiveProject::with_main(SHOWS);
+    let project = project();
     for folder in ["open { only", "both {workspace-root} of them"] {
         for file in ["Cargo.toml", "src/main.rs"] {
             project.write(&format!("{folder}/{file}"), &project.read(file));
@@ -53,11 +49,7 @@ fn a_brace_in_the_path_of_a_project_ended_the_command() {
 fn saves_go_live(project: &LiveProject, live: &mut LiveRun) {
     assert_eq!(live.line(), "ready");
     for new in 2..5 {
-        let text = project.edited(
-            "src/main.rs",
-            &format!(", {})", new - 1),
-            &format!(", {new})"),
-        );
+        let text = showing(project, new);
         if new % 2 == 0 {
             project.save("src/main.rs", &text);
         } else {
@@ -79,7 +71,7 @@ fn saves_go_live(project: &LiveProject, live: &mut LiveRun) {
 
 #[test]
 fn without_events_of_the_kernel_saves_were_not_seen() {
-    let project = LiveProject::with_main(SHOWS);
+    let project = project();
     let mut live = project.live().arg("--poll=50").start();
     saves_go_live(&project, &mut live);
     live.quit();
@@ -88,7 +80,7 @@ fn without_events_of_the_kernel_saves_were_not_seen() {
 /// As in a container or on a network: the file is written elsewhere.
 #[test]
 fn what_the_host_writes_below_an_overlay_was_not_seen() {
-    let project = LiveProject::with_main(SHOWS);
+    let project = project();
     let shown = tempfile::tempdir().expect("a folder");
     let changes = tempfile::tempdir().expect("a folder");
     for name in ["upper", "work"] {
@@ -112,11 +104,7 @@ fn what_the_host_writes_below_an_overlay_was_not_seen() {
     assert_eq!(live.line(), "ready");
     // In place: of a file that is replaced below, an overlay shows the old one.
     for new in 2..5 {
-        let text = project.edited(
-            "src/main.rs",
-            &format!(", {})", new - 1),
-            &format!(", {new})"),
-        );
+        let text = showing(&project, new);
         project.save_in_place("src/main.rs", &text);
         live.swapped();
         assert_eq!(live.ask("show"), new.to_string());

@@ -314,6 +314,14 @@ mod tests {
         (record, SystemTime::UNIX_EPOCH)
     }
 
+    /// All records, and the key of the first.
+    fn all(records: impl IntoIterator<Item = (Record, SystemTime)>) -> (String, Records) {
+        let records: Vec<_> = records.into_iter().collect();
+        let key = records[0].0.key();
+        let records = records.into_iter().map(|entry| (entry.0.key(), entry));
+        (key, Records(records.collect()))
+    }
+
     #[test]
     fn dependencies_come_first_and_others_are_left_out() {
         let records = [
@@ -326,13 +334,7 @@ mod tests {
             record("syn-1", Kind::Foreign, "lib", &[]),
             record("old-1", Kind::Live, "lib", &[]),
         ];
-        let key = records[0].0.key();
-        let records = Records(
-            records
-                .into_iter()
-                .map(|entry| (entry.0.key(), entry))
-                .collect(),
-        );
+        let (key, records) = all(records);
         let graph = records.graph(&key, &Inputs::default());
         let names: Vec<&str> = graph
             .live
@@ -356,13 +358,7 @@ mod tests {
             record("engine-1", Kind::Live, "lib", &[]),
             record("logic-1", Kind::Live, "lib", &["engine-1"]),
         ];
-        let key = records[0].0.key();
-        let records = Records(
-            records
-                .into_iter()
-                .map(|entry| (entry.0.key(), entry))
-                .collect(),
-        );
+        let (key, records) = all(records);
         let inputs = Inputs {
             libraries: vec!["/t/liball.so".into(), "-lc".into(), "/s/libstd-1.so".into()],
             ..Inputs::default()
