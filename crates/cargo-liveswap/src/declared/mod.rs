@@ -101,13 +101,22 @@ impl Unit {
         }
     }
 
-    fn all(&self) -> Declared {
+    /// What the files declare that are not as they are in another version of the unit.
+    fn changed_from(&self, other: &Unit) -> Declared {
         let mut all = Declared::default();
-        for (_, declared) in self.files.values() {
-            all.add(declared);
+        for (path, (_, declared)) in &self.files {
+            let known = other.files.get(path);
+            if known.is_none_or(|(_, known)| !Arc::ptr_eq(known, declared)) {
+                all.add(declared);
+            }
         }
         all.sort();
         all
+    }
+
+    fn has_type(&self, name: &str) -> bool {
+        let mut files = self.files.values();
+        files.any(|(_, declared)| declared.types.contains_key(name))
     }
 
     /// The items of one name in one of the lists.
@@ -189,7 +198,8 @@ impl Live {
         for (key, unit) in &self.units {
             let new = now.get(key);
             if let Some(new) = new {
-                let (before, after) = (unit.all(), new.all());
+                // What both have makes no difference.
+                let (before, after) = (unit.changed_from(new), new.changed_from(unit));
                 difference.compare(&before, &after);
                 self.same_crate_name(key, unit, &before, &after, &mut difference);
             }
@@ -214,9 +224,8 @@ impl Live {
             .iter()
             .filter(|(other, namesake)| *other != key && namesake.crate_name == unit.crate_name);
         for (_, namesake) in namesakes {
-            let others = namesake.all();
             let changed = changed(&before.types, &after.types);
-            let shared = changed.filter(|name| others.types.contains_key(*name));
+            let shared = changed.filter(|name| namesake.has_type(name));
             difference
                 .in_namesakes
                 .extend(shared.map(|name| (unit.crate_name.clone(), name.to_owned())));

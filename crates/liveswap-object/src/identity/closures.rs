@@ -5,36 +5,49 @@
 //! closures of a function are not the ones before, number by number, one that has another body under its number
 //! is another closure.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Arc;
 
-use crate::layouts::{ClosurePlace, Layouts};
-use crate::names;
+use crate::layouts::{Contract, Contracts, EnvironmentPlace, Layouts};
 use crate::patch::Defined;
 use crate::program::Program;
 use crate::program::digest::Digest;
 
-/// The closures of one function, those in closures included: what each does, wherever it stands, and the lasting name of
-/// its environment.
+/// The closures of one function, those in closures included, by their numbers from the outermost on.
 #[derive(Default)]
-struct Closures {
-    all: BTreeMap<Vec<u32>, (Digest, String)>,
-    /// Those that have others in them. The optimiser makes these part of functions that nothing here tells of.
-    outer: HashSet<Vec<u32>>,
+struct Closures<'l> {
+    all: BTreeMap<Vec<u32>, Closure<'l>>,
+}
+
+/// What is known of a closure.
+#[derive(Default)]
+struct Closure<'l> {
+    /// What its own function does, wherever it stands. The optimiser may have made it part of others.
+    own: BTreeSet<u128>,
+    /// What the functions do that work on it.
+    users: BTreeSet<u128>,
+    /// The names of its environment.
+    names: BTreeSet<&'l str>,
+    /// Whether it has others in it. The optimiser makes these part of functions that nothing here tells of.
+    is_outer: bool,
 }
 
 /// Closures beside each other, by number: what each does with all that is in it.
 type Trees = BTreeMap<u32, u64>;
 
-impl Closures {
+impl<'l> Closures<'l> {
     /// The closures right in the one with this place; in the function itself for an empty one.
     fn within(&self, around: &[u32]) -> Trees {
         let mut hashers: BTreeMap<u32, DefaultHasher> = BTreeMap::new();
-        for (chain, (digest, _)) in &self.all {
+        for (chain, closure) in &self.all {
             if let Some([number, rest @ ..]) = chain.strip_prefix(around) {
                 let hasher = hashers.entry(*number).or_default();
-                (rest, digest).hash(hasher);
+                let does = match closure.own.is_empty() {
+                    true => &closure.users,
+                    false => &closure.own,
+                };
+                (rest, does).hash(hasher);
             }
         }
         let trees = hashers.into_iter();
@@ -44,108 +57,192 @@ impl Closures {
     }
 
     /// The names of a closure and of all that is in it.
-    fn names(&self, place: &[u32]) -> impl Iterator<Item = String> {
+    fn names(&self, place: &[u32]) -> impl Iterator<Item = &'l str> {
         let all = self.all.iter();
         all.filter(move |(chain, _)| chain.starts_with(place))
-            .map(|(_, (_, name))| name.clone())
+            .flat_map(|(_, closure)| closure.names.iter().copied())
+    }
+
+    /// The numbers of closures in this place that what is known here does not tell apart for certain: the optimiser made
+    /// them, or what is in them, part of other functions.
+    fn uncertain(&self, around: &[u32]) -> impl Iterator<Item = u32> {
+        self.all.iter().filter_map(move |(chain, closure)| {
+            let is_uncertain = closure.is_outer || closure.own.is_empty();
+            match chain.strip_prefix(around) {
+                Some([number]) if is_uncertain => Some(*number),
+                _ => None,
+            }
+        })
     }
 }
 
-/// The lasting names of environments whose closure is another one now.
+/// The closures of one compilation, by function.
+struct Side<'l> {
+    layouts: &'l Layouts,
+    /// Environments that have others in them.
+    outer: HashSet<String>,
+    places: HashMap<&'l str, Option<EnvironmentPlace>>,
+}
+
+impl<'l> Side<'l> {
+    fn new(layouts: &'l Layouts) -> Side<'l> {
+        Side {
+            layouts,
+            outer: layouts.outer_closures(),
+            places: HashMap::new(),
+        }
+    }
+
+    fn contract(&self, symbol: &str) -> Option<&'l Contract> {
+        self.layouts.contracts.get(symbol)
+    }
+
+    fn place(&mut self, environment: &'l str) -> Option<&EnvironmentPlace> {
+        let place = self.places.entry(environment);
+        place
+            .or_insert_with(|| EnvironmentPlace::of(environment))
+            .as_ref()
+    }
+
+    /// Enters what a function does for all closures that it works on; only for those of functions that are there
+    /// already, unless it `adds`.
+    fn enter(
+        &mut self,
+        into: &mut HashMap<String, Closures<'l>>,
+        adds: bool,
+        symbol: &str,
+        (digest, content): (Digest, Option<Digest>),
+    ) {
+        let Some(contract) = self.contract(symbol) else {
+            return;
+        };
+        for name in contract.works_on() {
+            let is_outer = self.outer.contains(&**name);
+            let Some(place) = self.place(name) else {
+                continue;
+            };
+            if adds && !into.contains_key(&place.function) {
+                into.insert(place.function.clone(), Closures::default());
+            }
+            let Some(closures) = into.get_mut(&place.function) else {
+                continue;
+            };
+            let closure = closures.all.entry(place.chain.clone()).or_default();
+            closure.names.insert(name);
+            closure.is_outer |= is_outer;
+            if contract.own.as_ref() == Some(name) {
+                closure.own.insert(content.unwrap_or(digest).0);
+            } else {
+                closure.users.insert(digest.0);
+            }
+        }
+    }
+}
+
+/// Closures that are others now, by the lasting names of their environments.
+#[derive(Default)]
+pub(super) struct Displaced {
+    /// All of them.
+    pub others: HashSet<String>,
+    /// Those that what is known does not tell apart for certain.
+    pub uncertain: HashSet<String>,
+}
+
+/// Finds closures whose place is another one's now.
 ///
 /// `now` has the functions of all new objects; `gone` those that no object has any more.
 pub(super) fn displaced(
     program: &Program,
-    old: &Layouts,
-    new: &Layouts,
+    contracts: &Contracts<'_>,
     now: &HashMap<Arc<str>, &Defined>,
     gone: &HashSet<&str>,
-) -> HashSet<String> {
-    let mut functions: HashMap<String, (Closures, Closures)> = HashMap::new();
-    // Closures that are back: their values from before wait for the same one.
-    let mut found: HashSet<String> = HashSet::new();
-    let enter = |closures: &mut Closures,
-                 chain: Vec<u32>,
-                 digest: Option<Digest>,
-                 place: &ClosurePlace,
-                 is_outer: bool| {
-        if is_outer {
-            closures.outer.insert(chain.clone());
-        }
-        let entry = closures.all.entry(chain);
-        entry.or_insert((digest.unwrap_or(Digest(0)), place.name()));
-    };
-    let (old_outer, new_outer) = (old.outer_closures(), new.outer_closures());
-    let is_outer = |layouts: &Layouts, outer: &HashSet<String>, symbol: &str| {
-        let contract = layouts.contracts.get(symbol);
-        let own = contract.and_then(|contract| contract.own.as_deref());
-        own.is_some_and(|own| outer.contains(own))
-    };
+) -> Displaced {
+    let (mut old, mut new) = (Side::new(contracts.old()), Side::new(contracts.new_ones()));
+    let mut before: HashMap<String, Closures<'_>> = HashMap::new();
+    let mut after: HashMap<String, Closures<'_>> = HashMap::new();
+    let mut found = Displaced::default();
     for (symbol, defined) in now {
-        let Some(place) = place(new, symbol) else {
-            continue;
-        };
+        // One that is back: its values from before wait for the same one.
         let gone = program.gone.get(symbol);
         let gone = gone.and_then(|key| program.functions.get(key));
-        if gone.is_some_and(|gone| gone.digest != defined.digest) {
-            found.insert(place.name());
+        let own = new.contract(symbol).and_then(|it| it.own.as_deref());
+        if let Some(own) = own
+            && gone.is_some_and(|gone| gone.digest != defined.digest)
+        {
+            let name = contracts.lasting_name(own, false).into_owned();
+            found.others.insert(name);
         }
-        let (function, chain) = place.chain();
-        let (_, after) = functions.entry(function).or_default();
-        let outer = is_outer(new, &new_outer, symbol);
-        enter(after, chain, defined.content, &place, outer);
+        let does = (defined.digest, defined.content);
+        new.enter(&mut after, true, symbol, does);
     }
+    before.extend(
+        after
+            .keys()
+            .map(|function| (function.clone(), Closures::default())),
+    );
     for symbol in gone {
-        if let Some(place) = place(old, symbol) {
-            functions.entry(place.chain().0).or_default();
+        let names = old
+            .contract(symbol)
+            .into_iter()
+            .flat_map(Contract::works_on);
+        for name in names {
+            if let Some(place) = old.place(name) {
+                before.entry(place.function.clone()).or_default();
+            }
         }
     }
-    if functions.is_empty() {
+    if before.is_empty() {
         return found;
     }
     for (key, live) in &program.functions {
-        if !live.present || !names::is_closure(&key.name) {
+        if !live.present {
             continue;
         }
-        let Some(place) = place(old, &key.name) else {
-            continue;
-        };
-        let (function, chain) = place.chain();
-        let Some((before, after)) = functions.get_mut(&function) else {
-            continue;
-        };
-        if !now.contains_key(&key.name) && !gone.contains(&*key.name) {
+        let symbol = &*key.name;
+        let does = (live.digest, live.content);
+        old.enter(&mut before, false, symbol, does);
+        if !now.contains_key(symbol) && !gone.contains(symbol) {
             // Its object stays as it is.
-            let outer = is_outer(old, &old_outer, &key.name);
-            enter(after, chain.clone(), live.content, &place, outer);
+            old.enter(&mut after, false, symbol, does);
         }
-        let outer = is_outer(old, &old_outer, &key.name);
-        enter(before, chain, live.content, &place, outer);
     }
     let is_optimised = program.objects.values().any(|object| object.optimised);
-    for (before, after) in functions.values() {
+    let none = Closures::default();
+    for (function, before) in &before {
+        let after = after.get(function).unwrap_or(&none);
         let mut waiting = vec![Vec::new()];
         while let Some(around) = waiting.pop() {
             let (trees, now) = (before.within(&around), after.within(&around));
             let mut others = others(&trees, &now);
+            let uncertain: HashSet<u32> = before
+                .uncertain(&around)
+                .chain(after.uncertain(&around))
+                .collect();
+            let is_changed = |number: &&u32| now.get(number) != trees.get(number);
+            let changed: Vec<u32> = trees.keys().filter(is_changed).copied().collect();
             if !trees.keys().eq(now.keys()) {
                 if is_optimised {
                     // What is in a closure may be part of instances that do not show here.
                     others.extend(trees.keys());
                 }
-                let outer = before.outer.union(&after.outer);
-                let outer = outer.filter_map(|place| match place.strip_prefix(&*around) {
-                    Some([number]) => Some(*number),
-                    _ => None,
-                });
-                others.extend(outer);
+                others.extend(&uncertain);
+            } else if changed.len() > 1 && changed.iter().any(|number| uncertain.contains(number)) {
+                // They may have changed places.
+                others.extend(changed);
             }
             for number in trees.keys().filter(|number| now.contains_key(number)) {
                 let mut place = around.clone();
                 place.push(*number);
                 if others.contains(number) {
-                    found.extend(before.names(&place));
-                    found.extend(after.names(&place));
+                    let names = before.names(&place).map(|name| (name, true));
+                    let names_now = after.names(&place).map(|name| (name, false));
+                    for (name, of_old) in names.chain(names_now) {
+                        let name = contracts.lasting_name(name, of_old).into_owned();
+                        if uncertain.contains(number) {
+                            found.uncertain.insert(name.clone());
+                        }
+                        found.others.insert(name);
+                    }
                 } else if trees[number] != now[number] {
                     waiting.push(place);
                 }
@@ -153,10 +250,6 @@ pub(super) fn displaced(
         }
     }
     found
-}
-
-fn place(layouts: &Layouts, symbol: &str) -> Option<ClosurePlace> {
-    ClosurePlace::of(symbol, layouts.contracts.get(symbol)?)
 }
 
 /// The numbers under which there is another closure now.

@@ -26,6 +26,7 @@ use crate::layouts::{ClosurePlace, Contract, Contracts, Layouts};
 use crate::names;
 use crate::patch::{Defined, Identities, Other, Planned, Renamed, Takes, Version};
 use crate::program::Program;
+use crate::program::digest::Digest;
 
 /// What was found out.
 #[derive(Debug, Default)]
@@ -59,8 +60,8 @@ pub fn settle(
         .collect();
     let gone: HashSet<&str> = planned.went.iter().map(|symbol| &**symbol).collect();
     let mut contracts = Contracts::new(old, new);
-    let displaced = closures::displaced(program, old, new, &now, &gone);
-    contracts.set_others(displaced);
+    let displaced = closures::displaced(program, &contracts, &now, &gone);
+    contracts.set_others(displaced.others.clone());
     let renamed = pairs::functions(
         &planned.came,
         &planned.went,
@@ -69,13 +70,32 @@ pub fn settle(
         &contracts,
         conventions,
     );
+    // Functions that may be others: those of new objects, and what works on another closure in objects that stay.
+    let mut functions: HashMap<&Arc<str>, Digest> = now
+        .iter()
+        .map(|(symbol, defined)| (symbol, defined.digest))
+        .collect();
+    if !displaced.others.is_empty() {
+        for (key, live) in &program.functions {
+            let contract = old.contracts.get(&key.name);
+            let works_on_others =
+                contract.is_some_and(|it| contracts.others_among(it, true).next().is_some());
+            if live.present && works_on_others && !gone.contains(&*key.name) {
+                functions.entry(&key.name).or_insert(live.digest);
+            }
+        }
+    }
+    let contract = |symbol: &Arc<str>| {
+        new.contracts
+            .get(symbol)
+            .or_else(|| old.contracts.get(symbol))
+    };
     let mut others = HashMap::new();
-    let mut symbols: Vec<&Arc<str>> = now.keys().collect();
+    let mut symbols: Vec<&Arc<str>> = functions.keys().copied().collect();
     // Closures first: what works on one that is back is back with it.
     symbols.sort_unstable_by_key(|symbol| {
-        let contract = new.contracts.get(*symbol);
         (
-            contract.is_none_or(|contract| contract.own.is_none()),
+            contract(symbol).is_none_or(|contract| contract.own.is_none()),
             *symbol,
         )
     });
@@ -84,34 +104,44 @@ pub fn settle(
         if renamed.contains_key(symbol) || !names::is_mangled(symbol) {
             continue;
         }
-        let Some(after) = new.contracts.get(symbol) else {
+        let (Some(before), Some(after)) = (old.contracts.get(symbol), contract(symbol)) else {
             continue;
         };
-        if !old.contracts.contains_key(symbol) {
-            continue;
-        }
         let (convention_before, convention) = conventions(symbol);
-        if contracts.same(symbol, symbol) == Some(true) && convention_before == convention {
+        let displaced_here: BTreeSet<_> = contracts
+            .others_among(after, !new.contracts.contains_key(symbol))
+            .chain(contracts.others_among(before, true))
+            .collect();
+        let is_same = contracts.same(symbol, symbol).unwrap_or(true) && displaced_here.is_empty();
+        if is_same && convention_before == convention {
             continue;
         }
-        let displaced: Vec<_> = contracts.others_among(after, false).collect();
-        let version = Version {
-            contract: new.fingerprint(symbol, old).unwrap_or_default(),
-            convention,
-        };
         let takes = Takes {
-            version,
+            version: Version {
+                contract: new
+                    .fingerprint(symbol, old)
+                    .or_else(|| old.fingerprint(symbol, old))
+                    .unwrap_or_default(),
+                convention,
+            },
             // Where a number is another closure's, only the very same one may have what was left.
-            body: (!displaced.is_empty()).then(|| now[symbol].digest),
+            body: (!displaced_here.is_empty()).then(|| functions[symbol]),
         };
         let mut known = program.superseded.get(symbol).into_iter().flatten();
         let mut takes = known.any(|it| it.is_taken(&takes)).then_some(takes);
         match ClosurePlace::of(symbol, after) {
-            Some(place) if takes.is_some() => {
-                back.insert(place.name());
+            Some(place) => {
+                let name = place.name();
+                // Of one that has others in it the body does not tell everything.
+                takes =
+                    takes.filter(|it| it.body.is_none() || !displaced.uncertain.contains(&name));
+                if takes.is_some() {
+                    back.insert(name);
+                }
             }
-            Some(_) => {}
-            None => takes = takes.filter(|_| displaced.iter().all(|name| back.contains(&**name))),
+            None => {
+                takes = takes.filter(|_| displaced_here.iter().all(|name| back.contains(&**name)));
+            }
         }
         let leaves = Version {
             contract: old.fingerprint(symbol, old).unwrap_or_default(),
@@ -119,7 +149,7 @@ pub fn settle(
         };
         let other = Other {
             leaves,
-            displaced: !displaced.is_empty(),
+            displaced: !displaced_here.is_empty(),
             takes,
         };
         others.insert(Arc::clone(symbol), other);

@@ -141,6 +141,16 @@ impl<'l> Contracts<'l> {
         }
     }
 
+    /// What the old compilation tells.
+    pub fn old(&self) -> &'l Layouts {
+        self.old
+    }
+
+    /// What the new compilation tells.
+    pub fn new_ones(&self) -> &'l Layouts {
+        self.new
+    }
+
     /// Says of environments that they are others, although they may hold the same.
     pub fn set_others(&mut self, others: HashSet<String>) {
         self.others = others;
@@ -254,11 +264,8 @@ impl ClosurePlace {
         let path = names::path(symbol)?;
         // Names of version 0 have the number, others do not.
         let path = path.rfind("::{closure").map_or(&*path, |at| &path[..at]);
-        let arguments = own.find("_env#").map_or("", |at| {
-            let rest = &own[at..];
-            rest.find('<').map_or("", |at| &rest[at..])
-        });
-        let mut numbers = numbers(&own[..own.len() - arguments.len()]);
+        let (scopes, arguments) = split_arguments(own);
+        let mut numbers = numbers(scopes);
         let number = numbers.pop()?;
         let numbers: Vec<String> = numbers.iter().map(u32::to_string).collect();
         let arguments = super::graph::without_numbers(arguments);
@@ -268,27 +275,41 @@ impl ClosurePlace {
         })
     }
 
-    /// The function that all of it is in, and its number with those of the closures around it, outermost first.
-    pub fn chain(&self) -> (String, Vec<u32>) {
-        let (path, around) = self.owner.rsplit_once('#').unwrap_or((&self.owner, ""));
-        let function = ["28_$u7b$$u7b$closure", "::{closure"]
-            .iter()
-            .find_map(|closure| path.find(closure).map(|at| &path[..at]))
-            .unwrap_or(path);
-        // Those of a generic function belong to an instance of it.
-        let arguments = path.find('<').filter(|_| path.ends_with('>'));
-        let arguments = arguments.map_or("", |at| &path[at..]);
-        let around = around.split('.').filter_map(|number| number.parse().ok());
-        (
-            format!("{function}{arguments}"),
-            around.chain([self.number]).collect(),
-        )
-    }
-
     /// The name of its environment that lasts.
     pub fn name(&self) -> String {
         format!("{}#{}", self.owner, self.number)
     }
+}
+
+/// Where a closure or future is, as the name of its environment tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnvironmentPlace {
+    /// The function that all of it is in, with the generic arguments of the closure. `impl` blocks have no numbers in it.
+    pub function: String,
+    /// Its number with those of the closures around it, outermost first.
+    pub chain: Vec<u32>,
+}
+
+impl EnvironmentPlace {
+    /// The place of an environment, by the name that debug information calls it by.
+    pub fn of(environment: &str) -> Option<EnvironmentPlace> {
+        let (scopes, arguments) = split_arguments(environment);
+        let mut scopes_in = scopes.match_indices("::{");
+        let (first, _) = scopes_in.find(|(at, _)| !scopes[*at..].starts_with("::{impl"))?;
+        let function = super::graph::without_numbers(&scopes[..first]);
+        let arguments = super::graph::without_numbers(arguments);
+        Some(EnvironmentPlace {
+            function: format!("{function}{arguments}"),
+            chain: numbers(scopes),
+        })
+    }
+}
+
+/// The name of an environment, and its generic arguments behind that.
+fn split_arguments(environment: &str) -> (&str, &str) {
+    let own = environment.find("_env#").unwrap_or(environment.len());
+    let arguments = environment[own..].find('<');
+    environment.split_at(arguments.map_or(environment.len(), |at| own + at))
 }
 
 /// Environments by the name that debug information calls them by, with the one that lasts.
@@ -369,6 +390,21 @@ mod tests {
             };
             let place = ClosurePlace::of(symbol, &contract).unwrap();
             assert_eq!(place.name(), expected);
+        }
+    }
+
+    #[test]
+    fn places_of_environments_tell_function_and_numbers() {
+        for (name, function, chain) in [
+            ("app::f::{closure_env#4}", "app::f", vec![4]),
+            (
+                "app::{impl#3}::f::{closure#1}::{async_block_env#0}<u8, x::{closure_env#7}>",
+                "app::{impl}::f<u8, x::{closure_env#7}>",
+                vec![1, 0],
+            ),
+        ] {
+            let place = EnvironmentPlace::of(name).unwrap();
+            assert_eq!((&*place.function, place.chain), (function, chain));
         }
     }
 

@@ -31,7 +31,9 @@ use std::sync::Arc;
 pub use change::{Change, ChangeKind};
 pub use compare::{compare, compare_signatures, compare_statics};
 pub use compare_traits::changed_drops;
-pub use contract::{ClosurePlace, Contract, Contracts, Parameter, changed_contracts};
+pub use contract::{
+    ClosurePlace, Contract, Contracts, EnvironmentPlace, Parameter, changed_contracts,
+};
 pub use graph::without_numbers;
 pub use read::{read, read_split};
 

@@ -50,7 +50,7 @@ pub(crate) fn refers(
     Ok(false)
 }
 
-/// Live objects that stay as they are, but use one of these symbols: unit and name.
+/// Live objects that stay as they are, but use or define one of these symbols: unit and name.
 pub(crate) fn users<'a>(
     program: &'a Program,
     units: &[NewUnit],
@@ -63,11 +63,10 @@ pub(crate) fn users<'a>(
     let mut users: Vec<_> = objects
         .filter(|(cgu, object)| !units.iter().any(|unit| unit.lets_go(cgu, object)))
         .filter(|(_, object)| {
-            object
-                .index
-                .foreign
-                .iter()
-                .any(|name| renewed.contains(name))
+            // A function can be another one by what it works on, although its object stays as it is.
+            let own = object.index.functions.iter().map(|function| &function.name);
+            let mut names = own.chain(&object.index.foreign);
+            names.any(|name| renewed.contains(name))
         })
         .map(|(cgu, object)| (&object.unit, cgu))
         .collect();
