@@ -101,17 +101,25 @@ impl<'a> Watched<'a> {
             self.code.check_step(&self.line, &next)?;
             self.line = next;
         }
-        match self.session.events()?.first() {
+        match self.events()?.first() {
             None => Ok(()),
             Some(event) => Err(format!("unexpected: {}", event.json)),
         }
+    }
+
+    /// The events that came, without those that say that new code was called for the first time:
+    /// when that is, is the program's own affair.
+    fn events(&mut self) -> Result<Vec<Event>> {
+        let mut events = self.session.events()?;
+        events.retain(|event| event.name != "called");
+        Ok(events)
     }
 
     /// The first event of one of these names; the program is watched meanwhile.
     fn event(&mut self, names: &[&str]) -> Result<Event> {
         let deadline = Instant::now() + TIME_TO_CHANGE;
         while Instant::now() < deadline {
-            let events = self.session.events()?;
+            let events = self.events()?;
             if let Some(event) = events
                 .into_iter()
                 .find(|event| names.contains(&event.name.as_str()))
@@ -131,7 +139,7 @@ impl<'a> Watched<'a> {
         let mut outcome = None;
         let mut between = false;
         while Instant::now() < deadline {
-            for event in self.session.events()? {
+            for event in self.events()? {
                 match event.name.as_str() {
                     "change" => {}
                     "swapped" | "unchanged" | "refused" | "build_failed" if outcome.is_none() => {
