@@ -1,10 +1,12 @@
 //! What source files declare and debug information does not tell: how functions are called (`#[track_caller]`, `extern
-//! "C"`), how types are represented (`#[repr(…)]`), which types share a name, and what a trait consists of.
+//! "C"`), how types are represented (`#[repr(…)]`), which types share a name, what a trait consists of, and what is
+//! initialised once.
 //!
 //! It reads tokens, not meanings: a name counts wherever it is declared in its crate. So a difference found here is a
 //! reason to be careful with all that has the name, and what differs nowhere here is left to debug information.
 //! Attributes are compared place by place: see [`places`].
 
+mod once;
 mod places;
 mod read;
 #[cfg(test)]
@@ -29,6 +31,8 @@ pub struct Declared {
     pub types: Named,
     /// Traits: the heads of their items, in order.
     pub traits: Named,
+    /// What runs once for a value, by the function or static that it belongs to.
+    pub once: Named,
     /// Types, with the `#[repr(…)]` of those that have one.
     pub representations: Items,
     /// Functions, with how those are called that are called in another way than usual.
@@ -46,6 +50,7 @@ impl Declared {
         let lists = [
             (&mut self.types, &other.types),
             (&mut self.traits, &other.traits),
+            (&mut self.once, &other.once),
         ];
         for (own, other) in lists {
             for (name, declarations) in other {
@@ -57,7 +62,7 @@ impl Declared {
     }
 
     fn sort(&mut self) {
-        for list in [&mut self.types, &mut self.traits] {
+        for list in [&mut self.types, &mut self.traits, &mut self.once] {
             for declarations in list.values_mut() {
                 declarations.sort_unstable();
             }
@@ -242,6 +247,8 @@ pub struct Difference {
     pub representations: BTreeSet<String>,
     /// Traits whose items differ.
     pub traits: BTreeSet<String>,
+    /// Functions and statics whose initialisers differ that run once for a value.
+    pub once: BTreeSet<String>,
     /// Types that differ in one of several crates of one name and that others of them have: crate and type.
     pub in_namesakes: BTreeSet<(String, String)>,
     /// How functions are called, by name and unit: before and now.
@@ -255,6 +262,10 @@ impl Difference {
             .extend(changed(&before.types, &after.types).map(owned));
         self.traits
             .extend(changed(&before.traits, &after.traits).map(owned));
+        // What only one side has is no value that stays.
+        let once = changed(&before.once, &after.once)
+            .filter(|name| before.once.contains_key(*name) && after.once.contains_key(*name));
+        self.once.extend(once.map(owned));
     }
 
     fn compare_representations(

@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::ops::Range;
 
 use super::places::{By, Call, Item};
-use super::{ANY, Declared};
+use super::{ANY, Declared, once};
 use crate::interface::source::{Kind, Source};
 
 /// What a file declares; nothing, if it is not understood.
@@ -76,6 +76,9 @@ impl Reader<'_, '_> {
         self.scopes.retain(|scope| at <= scope.close);
         if let Some(next) = self.parameter_at(at, declared) {
             return next;
+        }
+        if matches!(source.kind(at), Some(Kind::Ident)) {
+            once::enter(source, at, || self.place(), &mut declared.once);
         }
         if let Some(open) = source.macro_call(at) {
             self.call_at(at, open, declared);

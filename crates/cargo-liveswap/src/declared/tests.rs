@@ -255,3 +255,50 @@ fn exported_names_were_not_found() {
     let block = |abi: &str| format!("extern \"{abi}\" {{ #[link_name = \"f\"] fn g(); }}");
     assert!(changes(&block("C"), &block("C-unwind")));
 }
+
+#[test]
+fn initialisers_that_run_once_are_compared_by_what_they_belong_to() {
+    let names = |before: &str, after: &str| -> Vec<String> {
+        let found = difference(before, after);
+        found.once.into_iter().collect()
+    };
+    for (before, after, owner) in [
+        (
+            "fn f() { ONCE.call_once(|| g(1)); }",
+            "fn f() { ONCE.call_once(|| g(2)); }",
+            "f",
+        ),
+        (
+            "mod m { impl X { fn f(&self) -> u8 { *self.0.get_or_init(|| 1) } } }",
+            "mod m { impl X { fn f(&self) -> u8 { *self.0.get_or_init(|| 2) } } }",
+            "f",
+        ),
+        (
+            "thread_local! { static A: u8 = 1; pub static B: RefCell<u8> = RefCell::new(f(1)); }",
+            "thread_local! { static A: u8 = 1; pub static B: RefCell<u8> = RefCell::new(f(2)); }",
+            "B",
+        ),
+        (
+            "lazy_static! { static ref A: Vec<u8> = vec![1]; }",
+            "lazy_static! { static ref A: Vec<u8> = vec![1, 2]; }",
+            "A",
+        ),
+        (
+            "fn f() { static A: LazyLock<u8> = LazyLock::new(|| 1); }",
+            "fn f() { static A: LazyLock<u8> = LazyLock::new(|| 2); }",
+            "f",
+        ),
+    ] {
+        assert_eq!(names(before, after), [owner], "{after}");
+        assert!(names(before, before).is_empty(), "{before}");
+        let with_more = format!("{before} fn more() {{}}");
+        assert!(names(before, &with_more).is_empty(), "{before}");
+    }
+    let new = names("fn f() {}", "fn f() { ONCE.call_once(|| g(1)); }");
+    assert!(new.is_empty(), "nothing ran before");
+    let constant = names(
+        "thread_local! { static A: u8 = const { 1 }; }",
+        "thread_local! { static A: u8 = const { 2 }; }",
+    );
+    assert!(constant.is_empty(), "the compiler computes it");
+}

@@ -1,6 +1,6 @@
 //! Whether living data fits new code: layouts of types, tables of methods, types of statics, signatures.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use liveswap_object::layouts::{self, Change, ChangeKind, Layouts};
 use liveswap_object::names;
@@ -141,6 +141,16 @@ impl Compared {
     pub fn convention(&self, symbol: &str) -> (u64, u64) {
         self.declared
             .convention(names::last_part(&names::for_people(symbol)))
+    }
+
+    /// Adds what is initialised once by what the source says, where objects did not tell.
+    pub fn add_initialisers(&self, known: &mut BTreeSet<String>) {
+        for name in &self.declared.once {
+            let is_it = |owner: &String| names::last_part(owner) == name;
+            if !known.iter().any(is_it) {
+                known.insert(name.clone());
+            }
+        }
     }
 
     /// Refuses what living data does not survive.

@@ -158,7 +158,7 @@ impl Engine {
         });
         let compared = layouts.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         // Without those, a static whose symbol is another would be a new one, of another type.
-        let statics = identity::statics(&self.layouts, &compared.layouts);
+        let statics = identity::statics(&self.program, &self.layouts, &compared.layouts);
         if !statics.is_empty() {
             let identities = Identities {
                 renamed: statics.clone(),
@@ -192,7 +192,8 @@ impl Engine {
         pending.extend(drops.iter().map(|implementation| {
             format!("trait objects of `{implementation}` from before are dropped as they were made: what the type does when it is dropped has changed")
         }));
-        let once = identity::initialisers(&planned, &self.layouts, &compared.layouts);
+        let mut once = identity::initialisers(&planned, &self.layouts, &compared.layouts);
+        compared.add_initialisers(&mut once);
         pending.extend(once.iter().map(|owner| {
             format!("what `{owner}` initialises once is not initialised again: where that has happened, the change counts after a restart")
         }));

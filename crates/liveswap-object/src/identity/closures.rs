@@ -161,16 +161,26 @@ pub(super) fn displaced(
     let mut before: HashMap<String, Closures<'_>> = HashMap::new();
     let mut after: HashMap<String, Closures<'_>> = HashMap::new();
     let mut found = Displaced::default();
+    let owned: HashSet<&Arc<str>> = now
+        .keys()
+        .filter_map(|symbol| new.contract(symbol)?.own.as_ref())
+        .collect();
     for (symbol, defined) in now {
         // One that is back: its values from before wait for the same one.
         let gone = program.gone.get(symbol);
         let gone = gone.and_then(|key| program.functions.get(key));
-        let own = new.contract(symbol).and_then(|it| it.own.as_deref());
-        if let Some(own) = own
+        if let Some(contract) = new.contract(symbol)
             && gone.is_some_and(|gone| gone.digest != defined.digest)
         {
-            let name = contracts.lasting_name(own, false).into_owned();
-            found.others.insert(name);
+            // Where the optimiser left no function of the closure's own, any that works on it tells.
+            let told = contract
+                .works_on()
+                .filter(|name| match &contract.own {
+                    Some(own) => own == *name,
+                    None => !owned.contains(*name),
+                })
+                .map(|name| contracts.lasting_name(name, false).into_owned());
+            found.others.extend(told);
         }
         let does = (defined.digest, defined.content);
         new.enter(&mut after, true, symbol, does);

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::layouts::{ClosurePlace, Contracts, Layouts};
 use crate::names;
 use crate::patch::Renamed;
+use crate::program::Program;
 
 /// The same by path, generic arguments and contract: came under one symbol and went under another.
 pub(super) fn functions(
@@ -32,7 +33,7 @@ pub(super) fn functions(
 
 /// The same by path and type. (A hash of the type stands in older names; it also covers what comes before the
 /// static in its file.)
-pub fn statics(old: &Layouts, new: &Layouts) -> Renamed {
+pub fn statics(program: &Program, old: &Layouts, new: &Layouts) -> Renamed {
     let only_in = |one: &Layouts, other: &Layouts| -> Vec<(Arc<str>, String)> {
         let statics = one.statics.iter();
         statics
@@ -44,6 +45,12 @@ pub fn statics(old: &Layouts, new: &Layouts) -> Renamed {
     if came.is_empty() {
         return Renamed::new();
     }
+    // The old names of one that was paired before are those of nothing now.
+    let objects = program.objects.values();
+    let defined = objects.flat_map(|object| object.index.statics.iter().map(|it| &*it.name));
+    let defined: HashSet<&str> = defined.collect();
+    let mut went = only_in(old, new);
+    went.retain(|(name, _)| defined.contains(&**name));
     let by_path = |symbols: &[(Arc<str>, String)]| {
         let mut found: Groups<(String, String)> = Groups::new();
         for (symbol, type_name) in symbols {
@@ -54,7 +61,7 @@ pub fn statics(old: &Layouts, new: &Layouts) -> Renamed {
         }
         found
     };
-    pairs(&by_path(&came), &by_path(&only_in(old, new)))
+    pairs(&by_path(&came), &by_path(&went))
 }
 
 /// Symbols by what they have in common.
