@@ -11,6 +11,7 @@ mod places;
 mod read;
 #[cfg(test)]
 mod tests;
+mod untyped;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher as _};
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use places::{Call, Calls, Item, Items, Places, Side};
 
 use crate::model::SourceText;
+use untyped::{Alias, Untyped};
 
 /// By name, all declarations of it, each by what counts of it.
 type Named = BTreeMap<String, Vec<String>>;
@@ -39,6 +41,10 @@ pub struct Declared {
     pub functions: Items,
     /// Calls of macros, by name.
     pub calls: BTreeMap<String, Vec<Call>>,
+    /// Where one type is made of another.
+    pub untyped: Option<Untyped>,
+    /// Other names of types.
+    pub aliases: Vec<Alias>,
 }
 
 /// What a macro gives a name to: it could be any.
@@ -192,6 +198,31 @@ impl Live {
             gone.retain(|_, places| !places.is_empty());
         }
         self.units.extend(units);
+    }
+
+    /// A crate that may lead to values of types by pointers that do not tell the type, now or when its new sources are
+    /// live. `types` are the names of the types in their scopes.
+    pub fn crate_with_untyped<'u>(
+        &'u self,
+        now: &'u HashMap<String, Unit>,
+        mut types: BTreeSet<String>,
+    ) -> Option<&'u str> {
+        let units = || self.units.values().chain(now.values());
+        let files = |unit: &'u Unit| unit.files.values().map(|(_, declared)| declared);
+        loop {
+            let aliases = units().flat_map(files).flat_map(|it| &it.aliases);
+            let more =
+                aliases.filter(|(name, of)| !types.contains(name) && !of.is_disjoint(&types));
+            let more: Vec<String> = more.map(|(name, _)| name.clone()).collect();
+            if more.is_empty() {
+                break;
+            }
+            types.extend(more);
+        }
+        let is_one = |untyped: &Untyped| untyped.any || !untyped.names.is_disjoint(&types);
+        let mut units = units();
+        let found = units.find(|unit| files(unit).filter_map(|it| it.untyped.as_ref()).any(is_one));
+        found.map(|unit| &*unit.crate_name)
     }
 
     /// Compares crates with what they are to be.

@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::ops::Range;
 
 use super::places::{By, Call, Item};
-use super::{ANY, Declared, once};
+use super::{ANY, Declared, once, untyped};
 use crate::interface::source::{Kind, Source};
 
 /// What a file declares; nothing, if it is not understood.
@@ -25,6 +25,7 @@ pub(super) fn read(text: &str) -> Declared {
     while at < end {
         at = reader.step(at, end, &mut declared);
     }
+    declared.untyped = untyped::find(&source);
     declared
 }
 
@@ -80,6 +81,7 @@ impl Reader<'_, '_> {
         if matches!(source.kind(at), Some(Kind::Ident)) {
             once::enter(source, at, || self.place(), &mut declared.once);
         }
+        declared.aliases.extend(untyped::alias(source, at));
         if let Some(open) = source.macro_call(at) {
             self.call_at(at, open, declared);
         }

@@ -1,6 +1,7 @@
 //! Whether living data fits new code: layouts of types, tables of methods, types of statics, signatures.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use liveswap_object::layouts::{self, Change, ChangeKind, Layouts};
 use liveswap_object::names;
@@ -150,6 +151,38 @@ impl Compared {
             if !known.iter().any(is_it) {
                 known.insert(name.clone());
             }
+        }
+    }
+
+    /// The types that have another layout, if nothing else stands against new code.
+    pub fn changed_types(&self, planned: Option<&Planned>) -> Option<HashSet<Arc<str>>> {
+        let is_other = |symbol: &String| planned.is_some_and(|it| it.renewed.contains(&**symbol));
+        let all_else_fits = self.by_source.is_none()
+            && self.signatures.is_empty()
+            && self.statics.iter().all(|(symbol, _)| is_other(symbol))
+            && self
+                .types
+                .iter()
+                .all(|change| change.kind != ChangeKind::Trait);
+        let names = self
+            .types
+            .iter()
+            .map(|change| Arc::from(&*change.type_name));
+        (all_else_fits && !self.types.is_empty()).then(|| names.collect())
+    }
+
+    /// Refuses for what [`Compared::check`] does, and says in which way values from before get to new code.
+    pub fn refused_for(&self, planned: Option<&Planned>, way: &str) -> Refused {
+        match self.check(planned) {
+            Err(mut refused) => {
+                refused.message.push_str("; ");
+                refused.message.push_str(way);
+                refused
+            }
+            Ok(()) => Refused {
+                code: "LS0001",
+                message: way.to_owned(),
+            },
         }
     }
 

@@ -24,6 +24,8 @@ pub struct LeftBehind {
 enum What {
     /// Values without a name of their own, and the function that makes them.
     Values { owner: String, kind: &'static str },
+    /// Values of a type behind trait objects.
+    Objects(String),
     /// A function that is called otherwise now.
     Function(String),
 }
@@ -34,6 +36,10 @@ impl fmt::Display for What {
             What::Values { owner, kind } => write!(
                 f,
                 "{kind} of `{owner}` made before this save run the version they were made with"
+            ),
+            What::Objects(name) => write!(
+                f,
+                "trait objects of `{name}` made before this save run the version they were made with"
             ),
             What::Function(name) => write!(
                 f,
@@ -60,7 +66,8 @@ impl LeftBehind {
         let functions = held
             .iter()
             .map(|symbol| (What::Function(names::for_people(symbol)), symbol));
-        for (what, symbol) in functions.chain(values(settled, old)) {
+        let objects = objects(settled, old);
+        for (what, symbol) in functions.chain(values(settled, old)).chain(objects) {
             let symbols = after.all.entry(what.clone()).or_default();
             symbols.insert(Arc::clone(symbol));
             said.insert(what);
@@ -88,11 +95,15 @@ impl LeftBehind {
             .flat_map(|module| module.changed.iter().chain(&module.added))
             .map(|name| without_closures(name))
             .collect();
-        let touched = self.all.keys().filter(|what| match what {
+        let touched = self.all.iter().filter(|(what, symbols)| match what {
             What::Values { owner, .. } => changed.contains(&**owner),
+            What::Objects(_) => {
+                let mut methods = symbols.iter().map(|symbol| names::for_people(symbol));
+                methods.any(|name| changed.contains(&*name))
+            }
             What::Function(name) => changed.contains(&**name),
         });
-        touched.cloned().collect()
+        touched.map(|(what, _)| what.clone()).collect()
     }
 }
 
@@ -114,6 +125,27 @@ fn values<'s>(settled: &'s Settled, old: &Layouts) -> impl Iterator<Item = (What
         }
     }
     found.into_iter()
+}
+
+/// Trait objects whose methods are left with them, as their type has another layout.
+fn objects<'s>(
+    settled: &'s Settled,
+    old: &'s Layouts,
+) -> impl Iterator<Item = (What, &'s Arc<str>)> {
+    let left: HashMap<&str, &Arc<str>> = settled.left.iter().map(|it| (&**it, it)).collect();
+    old.vtables.iter().flat_map(move |(name, table)| {
+        let of = name.strip_prefix('<').and_then(|it| it.split_once(" as "));
+        let of = of
+            .map(|(of, _)| of)
+            .filter(|of| settled.types.contains(*of));
+        let methods = table.methods.iter();
+        let methods: Vec<_> = methods.filter_map(|it| left.get(&**it).copied()).collect();
+        let what = of.map(|of| What::Objects(of.to_owned()));
+        what.into_iter().flat_map(move |what| {
+            let symbols = methods.clone().into_iter();
+            symbols.map(move |symbol| (what.clone(), symbol))
+        })
+    })
 }
 
 /// What people call the values of an environment.

@@ -11,16 +11,16 @@ mod new_bodies;
 mod objects;
 mod start;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use liveswap_object::identity;
+use liveswap_object::identity::{self, ChangedTypes};
 use liveswap_object::layouts::Layouts;
 use liveswap_object::patch::{
     self, Identities, LiveBytes, Member, NewObject, NewUnit, Refusal, Room, Supply,
 };
-use liveswap_object::program::Program;
 use liveswap_object::program::executable::Executable;
+use liveswap_object::program::{Program, Remembered};
 use liveswap_protocol::message::Hello;
 use liveswap_protocol::patch::{Place, SLICE_SIZE};
 
@@ -59,6 +59,9 @@ pub struct Plan {
     declared: HashMap<String, declared::Unit>,
     objects: NewObjects,
     left: LeftBehind,
+    /// Types that have another layout from then on.
+    types: HashSet<Arc<str>>,
+    remembered: Remembered,
 }
 
 impl Engine {
@@ -166,8 +169,21 @@ impl Engine {
             };
             planned = self.make(&units, &identities, &room);
         }
-        // What it says of types says more than where the plan failed.
-        compared.check(planned.as_ref().ok())?;
+        let types = planned
+            .as_ref()
+            .ok()
+            .and_then(|planned| self.changed_types(&compared, planned));
+        let types = match types {
+            Some(Ok(types)) => Some(types),
+            // What it says of types says more than where the plan failed.
+            Some(Err(way)) => {
+                return Err(compared.refused_for(planned.as_ref().ok(), &way));
+            }
+            None => {
+                compared.check(planned.as_ref().ok())?;
+                None
+            }
+        };
         let mut planned = planned?;
         let settled = identity::settle(
             &self.program,
@@ -175,11 +191,19 @@ impl Engine {
             &compared.layouts,
             &planned,
             &statics,
+            types.as_ref(),
             &|symbol| compared.convention(symbol),
         );
         if !settled.identities.is_empty() {
             tracing::debug!(?settled, "symbols that mean something else than before");
             planned = self.make(&units, &settled.identities, &room)?;
+        }
+        let mains = self.mains(&planned);
+        if types.is_some()
+            && let Some(main) = mains.first()
+        {
+            let way = format!("`{main}`, which runs, may hold values of it");
+            return Err(compared.refused_for(Some(&planned), &way));
         }
         let held = identity::held(&self.program, &settled, &planned, self)
             .map_err(patch::Refusal::from)?;
@@ -198,6 +222,7 @@ impl Engine {
             format!("what `{owner}` initialises once is not initialised again: where that has happened, the change counts after a restart")
         }));
         let layouts = compared.layouts;
+        let types = types.map(|types| types.names).unwrap_or_default();
         pending.extend(planned.initialisers.iter().map(|name| {
             format!(
                 "static `{name}` keeps its live value; its new initialiser counts after a restart"
@@ -213,10 +238,11 @@ impl Engine {
                 declared: compared.units,
                 objects: objects::of_units(&units),
                 left,
+                types,
+                remembered: settled.remembered,
             });
             return Ok(Outcome::Unchanged { pending });
         }
-        let mains = self.mains(&planned);
         let only_main = !mains.is_empty()
             && planned.modules.iter().all(|module| {
                 module
@@ -261,6 +287,8 @@ impl Engine {
                 declared: compared.units,
                 objects: objects::of_units(&units),
                 left,
+                types,
+                remembered: settled.remembered,
             },
         })))
     }
@@ -275,6 +303,29 @@ impl Engine {
     }
 
     /// The `main` functions that a plan replaces.
+    /// The types that have another layout, if nothing else stands against new code; or why values from before could get
+    /// to it.
+    fn changed_types(
+        &self,
+        compared: &layouts::Compared,
+        planned: &patch::Planned,
+    ) -> Option<Result<ChangedTypes, String>> {
+        let names = compared.changed_types(Some(planned))?;
+        let (old, new) = (&self.layouts, &compared.layouts);
+        let types = match ChangedTypes::find(&self.program, old, new, planned, names) {
+            Ok(types) => types,
+            Err(way) => return Some(Err(way)),
+        };
+        let names = types.names_in_scope();
+        let untyped = self.declared.crate_with_untyped(&compared.units, names);
+        Some(match untyped {
+            Some(krate) => Err(format!(
+                "`{krate}` may lead to values of it by raw pointers"
+            )),
+            None => Ok(types),
+        })
+    }
+
     fn mains(&self, planned: &patch::Planned) -> Vec<String> {
         planned
             .modules
@@ -393,6 +444,8 @@ impl Planner for Engine {
     fn commit(&mut self, plan: Plan) {
         self.start.note(&self.program, &self.objects, &plan.planned);
         self.program.commit(plan.planned);
+        self.program.remember(plan.remembered);
+        self.layouts.forget(&plan.types);
         self.layouts.update(&plan.layouts);
         self.declared.enter(plan.declared);
         self.objects.commit(plan.objects);

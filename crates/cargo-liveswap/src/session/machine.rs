@@ -122,6 +122,8 @@ pub struct Machine<P> {
     answer_by: Option<Instant>,
     deferred_at: Option<Instant>,
     looks: Vec<Look>,
+    /// Old bodies that somebody was in when it was looked last.
+    lingering: Vec<OldBody>,
     /// Which functions were called.
     calls: Calls,
     /// When that is looked at.
@@ -178,6 +180,7 @@ impl<P> Machine<P> {
             answer_by: None,
             deferred_at: None,
             looks: Vec::new(),
+            lingering: Vec::new(),
             calls: Calls::default(),
             calls_at: None,
             settled_calls: 0,

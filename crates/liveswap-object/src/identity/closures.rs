@@ -63,6 +63,12 @@ impl<'l> Closures<'l> {
             .flat_map(|(_, closure)| closure.names.iter().copied())
     }
 
+    /// The types of what a closure holds.
+    fn captures(&self, place: &[u32], side: &Side<'l>) -> BTreeSet<&'l str> {
+        let names = self.all.get(place).into_iter().flat_map(|closure| &closure.names);
+        names.flat_map(|name| side.layouts.held_by(name)).collect()
+    }
+
     /// The numbers of closures in this place that what is known here does not tell apart for certain: the optimiser made
     /// them, or what is in them, part of other functions.
     fn uncertain(&self, around: &[u32]) -> impl Iterator<Item = u32> {
@@ -146,6 +152,8 @@ pub(super) struct Displaced {
     pub others: HashSet<String>,
     /// Those that what is known does not tell apart for certain.
     pub uncertain: HashSet<String>,
+    /// Functions whose closures do not have the numbers that they had.
+    pub renumbered: HashSet<String>,
 }
 
 /// Finds closures whose place is another one's now.
@@ -165,6 +173,8 @@ pub(super) fn displaced(
         .keys()
         .filter_map(|symbol| new.contract(symbol)?.own.as_ref())
         .collect();
+    // Those that are back with another body, by function.
+    let mut back: Vec<(String, String)> = Vec::new();
     for (symbol, defined) in now {
         // One that is back: its values from before wait for the same one.
         let gone = program.gone.get(symbol);
@@ -172,15 +182,20 @@ pub(super) fn displaced(
         if let Some(contract) = new.contract(symbol)
             && gone.is_some_and(|gone| gone.digest != defined.digest)
         {
-            // Where the optimiser left no function of the closure's own, any that works on it tells.
-            let told = contract
-                .works_on()
-                .filter(|name| match &contract.own {
-                    Some(own) => own == *name,
-                    None => !owned.contains(*name),
-                })
-                .map(|name| contracts.lasting_name(name, false).into_owned());
-            found.others.extend(told);
+            for name in contract.works_on() {
+                let lasting = || contracts.lasting_name(name, false).into_owned();
+                match &contract.own {
+                    Some(own) if own == name => {
+                        let place = EnvironmentPlace::of(name);
+                        back.extend(place.map(|place| (place.function, lasting())));
+                    }
+                    // Where the optimiser left no function of the closure's own, any that works on it tells.
+                    None if !owned.contains(name) => {
+                        found.others.insert(lasting());
+                    }
+                    _ => {}
+                }
+            }
         }
         let does = (defined.digest, defined.content);
         new.enter(&mut after, true, symbol, does);
@@ -202,6 +217,7 @@ pub(super) fn displaced(
         }
     }
     if before.is_empty() {
+        found.others.extend(back.into_iter().map(|(_, name)| name));
         return found;
     }
     for (key, live) in &program.functions {
@@ -224,6 +240,9 @@ pub(super) fn displaced(
         while let Some(around) = waiting.pop() {
             let (trees, now) = (before.within(&around), after.within(&around));
             let mut others = others(&trees, &now);
+            if !others.is_empty() || !trees.keys().eq(now.keys()) {
+                found.renumbered.insert(function.clone());
+            }
             let uncertain: HashSet<u32> = before
                 .uncertain(&around)
                 .chain(after.uncertain(&around))
@@ -237,8 +256,21 @@ pub(super) fn displaced(
                 }
                 others.extend(&uncertain);
             } else if changed.len() > 1 && changed.iter().any(|number| uncertain.contains(number)) {
-                // They may have changed places.
-                others.extend(changed);
+                // They may have changed places, where they hold the same.
+                let captures = |number: u32| {
+                    let mut place = around.clone();
+                    place.push(number);
+                    [(before, &old), (after, &new)].map(|(closures, side)| closures.captures(&place, side))
+                };
+                let is_alike = |number: &u32| {
+                    let own = captures(*number);
+                    let mut rest = changed.iter().filter(|other| *other != number);
+                    rest.any(|other| {
+                        let other = captures(*other);
+                        own[0] == other[1] || own[1] == other[0]
+                    })
+                };
+                others.extend(changed.iter().copied().filter(is_alike));
             }
             for number in trees.keys().filter(|number| now.contains_key(number)) {
                 let mut place = around.clone();
@@ -259,6 +291,12 @@ pub(super) fn displaced(
             }
         }
     }
+    // While numbers have stood for the same closures all along, it was edited in place meanwhile.
+    let is_other = |function: &String| {
+        found.renumbered.contains(function) || program.renumbered.contains(function)
+    };
+    back.retain(|(function, _)| is_other(function));
+    found.others.extend(back.into_iter().map(|(_, name)| name));
     found
 }
 

@@ -7,6 +7,8 @@
 //!   every function that can get at one, so makers, users and drop glue of the old one stay with each other.
 //! - **Another symbol may be the same function** (`pairs`), if path, generic arguments and contract are the same.
 //! - **A closure is its body and place** (`closures`), not its number.
+//! - **A type with another layout is another type** (`types`): what works on its values is decided like what works on
+//!   an environment, if old and new code have no other way to the same value.
 //! - **A contract that comes back** finds its old slots again: an edit that is taken back reaches those that were left
 //!   behind.
 
@@ -14,19 +16,22 @@ mod closures;
 mod holders;
 mod once;
 mod pairs;
+mod types;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 pub use holders::held;
 pub use once::initialisers;
 pub use pairs::statics;
+pub use types::ChangedTypes;
 
 use crate::layouts::{ClosurePlace, Contract, Contracts, Layouts};
 use crate::names;
 use crate::patch::{Defined, Identities, Other, Planned, Renamed, Takes, Version};
-use crate::program::Program;
 use crate::program::digest::Digest;
+use crate::program::{Program, Remembered};
 
 /// What was found out.
 #[derive(Debug, Default)]
@@ -39,19 +44,24 @@ pub struct Settled {
     plain: HashSet<Arc<str>>,
     /// Environments of which values from before stay with their code: names as debug information has them.
     pub isolated: BTreeSet<Arc<str>>,
+    /// Types of which values from before stay with their code, and those that lead to such values.
+    pub types: HashSet<String>,
+    /// What is to be known later of functions and closures.
+    pub remembered: Remembered,
 }
 
 /// Decides what is the same, from what debug information tells of live and new objects.
 ///
 /// `planned` is what would be planned if symbols were identities. `statics` are known already to be the same under other
-/// symbols. `conventions` tells of a symbol how the function is called, as far as debug information does not say it: a
-/// digest of before, and one of now.
+/// symbols. `types` have another layout than before. `conventions` tells of a symbol how the function is called, as far
+/// as debug information does not say it: a digest of before, and one of now.
 pub fn settle(
     program: &Program,
     old: &Layouts,
     new: &Layouts,
     planned: &Planned,
     statics: &Renamed,
+    types: Option<&ChangedTypes>,
     conventions: &dyn Fn(&str) -> (u64, u64),
 ) -> Settled {
     let now = planned.functions.iter();
@@ -61,7 +71,13 @@ pub fn settle(
     let gone: HashSet<&str> = planned.went.iter().map(|symbol| &**symbol).collect();
     let mut contracts = Contracts::new(old, new);
     let displaced = closures::displaced(program, &contracts, &now, &gone);
-    contracts.set_others(displaced.others.clone());
+    let mut others = displaced.others.clone();
+    if let Some(types) = types {
+        others.extend(contracts.environments_to(&types.reach));
+    }
+    let has_others = !others.is_empty() || types.is_some();
+    contracts.set_others(others);
+    contracts.set_types(types.map(|types| &types.reach));
     let renamed = pairs::functions(
         &planned.came,
         &planned.went,
@@ -75,11 +91,12 @@ pub fn settle(
         .iter()
         .map(|(symbol, defined)| (symbol, defined.digest))
         .collect();
-    if !displaced.others.is_empty() {
+    if has_others {
         for (key, live) in &program.functions {
             let contract = old.contracts.get(&key.name);
-            let works_on_others =
-                contract.is_some_and(|it| contracts.others_among(it, true).next().is_some());
+            let works_on_others = contract.is_some_and(|it| {
+                contracts.others_among(it, true).next().is_some() || contracts.works_on_types(it)
+            });
             if live.present && works_on_others && !gone.contains(&*key.name) {
                 functions.entry(&key.name).or_insert(live.digest);
             }
@@ -99,6 +116,18 @@ pub fn settle(
             *symbol,
         )
     });
+    let version_of = |symbol: &Arc<str>, convention: u64| {
+        let known = old.contracts.get(symbol);
+        let contract = match known.is_some_and(|it| contracts.works_on_types(it)) {
+            // Its contract does not tell the layouts: nothing is known to be the same again.
+            true => generation_of(program, symbol),
+            false => old.fingerprint(symbol, old).unwrap_or_default(),
+        };
+        Version {
+            contract,
+            convention,
+        }
+    };
     let mut back: HashSet<String> = HashSet::new();
     for symbol in symbols {
         if renamed.contains_key(symbol) || !names::is_mangled(symbol) {
@@ -108,28 +137,54 @@ pub fn settle(
             continue;
         };
         let (convention_before, convention) = conventions(symbol);
+        // What is known of it by its name is of others meanwhile, if it was gone.
+        let gone = program.gone.contains_key(symbol);
+        let gone = gone.then(|| program.remembered_version(symbol)).flatten();
+        let version = Version {
+            contract: new
+                .fingerprint(symbol, old)
+                .or_else(|| old.fingerprint(symbol, old))
+                .unwrap_or_default(),
+            convention,
+        };
         let displaced_here: BTreeSet<_> = contracts
             .others_among(after, !new.contracts.contains_key(symbol))
             .chain(contracts.others_among(before, true))
             .collect();
-        let is_same = contracts.same(symbol, symbol).unwrap_or(true) && displaced_here.is_empty();
-        if is_same && convention_before == convention {
+        let works_on_types = contracts.works_on_types(before) || contracts.works_on_types(after);
+        let same_version = match gone {
+            Some(gone) => gone == version,
+            None => {
+                contracts.same(symbol, symbol).unwrap_or(true) && convention_before == convention
+            }
+        };
+        // The very same as when it went, whatever its number was another's for meanwhile.
+        let is_back = gone == Some(version) && !works_on_types && {
+            let live = program.gone.get(symbol);
+            let live = live.and_then(|key| program.functions.get(key));
+            live.is_some_and(|live| live.digest == functions[symbol])
+        };
+        let place = ClosurePlace::of(symbol, after);
+        if is_back
+            && let Some(place) = &place
+            && !displaced.uncertain.contains(&place.name())
+        {
+            back.insert(place.name());
+            continue;
+        }
+        if same_version && displaced_here.is_empty() && !works_on_types {
             continue;
         }
         let takes = Takes {
-            version: Version {
-                contract: new
-                    .fingerprint(symbol, old)
-                    .or_else(|| old.fingerprint(symbol, old))
-                    .unwrap_or_default(),
-                convention,
-            },
+            version,
             // Where a number is another closure's, only the very same one may have what was left.
             body: (!displaced_here.is_empty()).then(|| functions[symbol]),
         };
         let mut known = program.superseded.get(symbol).into_iter().flatten();
-        let mut takes = known.any(|it| it.is_taken(&takes)).then_some(takes);
-        match ClosurePlace::of(symbol, after) {
+        let mut takes = known
+            .any(|it| it.is_taken(&takes) && !works_on_types)
+            .then_some(takes);
+        match place {
             Some(place) => {
                 let name = place.name();
                 // Of one that has others in it the body does not tell everything.
@@ -143,13 +198,10 @@ pub fn settle(
                 takes = takes.filter(|_| displaced_here.iter().all(|name| back.contains(&**name)));
             }
         }
-        let leaves = Version {
-            contract: old.fingerprint(symbol, old).unwrap_or_default(),
-            convention: convention_before,
-        };
+        let leaves = gone.unwrap_or_else(|| version_of(symbol, convention_before));
         let other = Other {
             leaves,
-            displaced: !displaced_here.is_empty(),
+            displaced: !displaced_here.is_empty() || works_on_types,
             takes,
         };
         others.insert(Arc::clone(symbol), other);
@@ -166,7 +218,11 @@ pub fn settle(
         .collect();
     // Values of what holds other things now, or is gone, stay with the functions that were left.
     let contracts_left = left.iter().filter_map(|symbol| old.contracts.get(symbol));
-    let isolated = contracts.changed(contracts_left.flat_map(Contract::works_on));
+    let is_left: HashSet<&Arc<str>> = left.iter().collect();
+    let stay = program.functions.iter();
+    let stay = stay.filter(|(key, live)| live.present && !is_left.contains(&key.name));
+    let own = stay.filter_map(|(key, _)| old.contracts.get(&key.name)?.own.as_ref());
+    let isolated = contracts.changed(contracts_left.flat_map(Contract::works_on), &own.collect());
     let is_plain = |symbol: &&Arc<str>| {
         let contract = old.contracts.get(&***symbol);
         // What is left with the values that it works on is said of those.
@@ -177,12 +233,33 @@ pub fn settle(
         })
     };
     let plain = left.iter().filter(is_plain).cloned().collect();
+    let went = planned.went.iter();
+    let versions = went.map(|symbol| {
+        (
+            Arc::clone(symbol),
+            version_of(symbol, conventions(symbol).0),
+        )
+    });
+    let remembered = Remembered {
+        versions: versions.collect(),
+        renumbered: displaced.renumbered,
+    };
     let mut renamed = renamed;
     renamed.extend(statics.clone());
+    let reach = types.iter().flat_map(|types| types.reach.names());
     Settled {
+        types: reach.map(str::to_owned).collect(),
+        remembered,
         identities: Identities { renamed, others },
         left,
         plain,
         isolated,
     }
+}
+
+/// A fingerprint that no contract has again.
+fn generation_of(program: &Program, symbol: &Arc<str>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (program.generation, program.next_slice, symbol).hash(&mut hasher);
+    hasher.finish()
 }

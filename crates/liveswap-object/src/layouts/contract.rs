@@ -11,7 +11,7 @@ use std::fmt;
 use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 
-use super::{Layouts, is_environment};
+use super::{Layouts, Reach, is_environment};
 use crate::names;
 
 /// What debug information tells of a function.
@@ -127,6 +127,8 @@ pub struct Contracts<'l> {
     new_names: HashMap<&'l str, String>,
     /// Environments that are others, whatever they hold, by their lasting names.
     others: HashSet<String>,
+    /// What leads to values of types that have another layout now.
+    types: Option<&'l Reach>,
 }
 
 impl<'l> Contracts<'l> {
@@ -138,6 +140,7 @@ impl<'l> Contracts<'l> {
             old_names: lasting_names(old),
             new_names: lasting_names(new),
             others: HashSet::new(),
+            types: None,
         }
     }
 
@@ -156,6 +159,28 @@ impl<'l> Contracts<'l> {
         self.others = others;
     }
 
+    /// Says what leads to values of types that have another layout now.
+    pub fn set_types(&mut self, reach: Option<&'l Reach>) {
+        self.types = reach;
+    }
+
+    /// Whether a function works on values of types that have another layout now.
+    pub fn works_on_types(&self, contract: &Contract) -> bool {
+        self.types.is_some_and(|types| types.works_on(contract))
+    }
+
+    /// The environments that lead to some types, by their lasting names.
+    pub fn environments_to(&self, reach: &Reach) -> impl Iterator<Item = String> {
+        [(self.old, true), (self.new, false)]
+            .into_iter()
+            .flat_map(move |(layouts, of_old)| {
+                let names = layouts.environment_types.keys();
+                names
+                    .filter(|name| reach.leads(&super::graph::without_numbers(name)))
+                    .map(move |name| self.lasting_name(name, of_old).into_owned())
+            })
+    }
+
     /// Whether a function of the new compilation may take the place of one of the old: callers and values of the one
     /// are those of the other. `None` if one of them is not known.
     pub fn same(&self, old: &str, new: &str) -> Option<bool> {
@@ -164,6 +189,8 @@ impl<'l> Contracts<'l> {
             old.same_types(new)
                 && !old.permutes(new)
                 && self.same_environments(old, new)
+                && !self.works_on_types(old)
+                && !self.works_on_types(new)
                 && self.others_among(old, true).next().is_none()
                 && self.others_among(new, false).next().is_none(),
         )
@@ -193,25 +220,29 @@ impl<'l> Contracts<'l> {
         false
     }
 
-    /// Of environments that the old compilation knows those whose values are not values of the new one: it does not know
-    /// the environment, or that holds other things.
+    /// Of environments that the old compilation knows those whose values are not values of the new one: that holds other
+    /// things there, or nothing tells of it any more. `stay` are those whose functions stay as they are.
     pub fn changed<'n>(
         &self,
         environments: impl Iterator<Item = &'n Arc<str>>,
+        stay: &HashSet<&Arc<str>>,
     ) -> BTreeSet<Arc<str>> {
         let environments: BTreeSet<&Arc<str>> = environments.collect();
         if environments.is_empty() {
             return BTreeSet::new();
         }
         let now = self.new.environment_types.iter();
-        let now: HashSet<(Cow<'_, str>, u64)> = now
-            .map(|(name, now)| (self.lasting_name(name, false), now.digest))
-            .collect();
+        let mut told: HashMap<Cow<'_, str>, Vec<u64>> = HashMap::new();
+        for (name, now) in now {
+            let digests = told.entry(self.lasting_name(name, false)).or_default();
+            digests.push(now.digest);
+        }
         let is_known = |environment: &Arc<str>| {
             let before = self.old.environment_types.get(&**environment);
-            before.is_some_and(|before| {
-                now.contains(&(self.lasting_name(environment, true), before.digest))
-            })
+            match told.get(&self.lasting_name(environment, true)) {
+                Some(now) => before.is_some_and(|before| now.contains(&before.digest)),
+                None => stay.contains(environment),
+            }
         };
         let changed = environments
             .into_iter()

@@ -111,6 +111,21 @@ impl<'g, 'a> Environments<'g, 'a> {
         self.leads[number]
     }
 
+    /// What the types consist of and point to that are environments or lead to some.
+    pub(super) fn holders(&self, names: &mut Names<'_, 'a>) -> HashMap<Arc<str>, Vec<Arc<str>>> {
+        let mut holders: HashMap<Arc<str>, Vec<Arc<str>>> = HashMap::new();
+        for (number, _) in self.leads.iter().enumerate().filter(|(_, leads)| **leads) {
+            let members = self.next[number].iter();
+            let members = members.map(|member| names.of_type(*member as usize));
+            let members: Vec<Arc<str>> = members.collect();
+            holders
+                .entry(names.of_type(number))
+                .or_default()
+                .extend(members);
+        }
+        holders
+    }
+
     /// All environments by their names.
     pub(super) fn into_types(mut self, names: &mut Names<'_, 'a>) -> HashMap<String, Environment> {
         let kept = self.kept();

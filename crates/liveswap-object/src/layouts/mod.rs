@@ -20,6 +20,7 @@ mod dwarf;
 mod environments;
 mod forms;
 mod graph;
+mod reach;
 mod read;
 mod sections;
 mod vtables;
@@ -35,6 +36,7 @@ pub use contract::{
     ClosurePlace, Contract, Contracts, EnvironmentPlace, Parameter, changed_contracts,
 };
 pub use graph::without_numbers;
+pub use reach::Reach;
 pub use read::{read, read_split};
 
 /// What the debug information of one or more objects tells.
@@ -45,6 +47,8 @@ pub struct Layouts {
     pub contracts: HashMap<Arc<str>, Contract>,
     /// Environments by their names.
     environment_types: HashMap<String, Environment>,
+    /// Types that are environments or lead to some, and so are not among the others: what they consist of and point to.
+    holders: HashMap<Arc<str>, Vec<Arc<str>>>,
     /// By the name of the implementation, `<T as Trait>`.
     pub vtables: HashMap<String, VTable>,
     /// How many slots the tables of a trait have, by its name: as the pointers to its objects tell it.
@@ -177,6 +181,12 @@ impl Layouts {
         Some(contract.fingerprint() ^ held.map_or(0, |held| held.digest.rotate_left(1)))
     }
 
+    /// The names of the types of what an environment holds.
+    pub fn held_by(&self, environment: &str) -> impl Iterator<Item = &str> {
+        let held = self.holders.get(&*without_numbers(environment));
+        held.into_iter().flatten().map(|name| &**name)
+    }
+
     /// The environments of closures and futures that have others in them.
     pub fn outer_closures(&self) -> HashSet<String> {
         let names = self.environment_types.keys();
@@ -207,6 +217,11 @@ impl Layouts {
                 *known = Known::Several(all);
             }
         }
+    }
+
+    /// Forgets the layouts of types that values of now do not have any more.
+    pub fn forget(&mut self, types: &HashSet<Arc<str>>) {
+        self.types.retain(|name, _| !types.contains(name));
     }
 
     /// Adds what a newer generation tells: names of fields are those of now.
@@ -242,6 +257,12 @@ impl Layouts {
                 digest: newer.digest,
                 escapes: known.escapes || newer.escapes,
             };
+        }
+        for (name, members) in &newer.holders {
+            let known = self.holders.entry(Arc::clone(name)).or_default();
+            known.extend(members.iter().cloned());
+            known.sort_unstable();
+            known.dedup();
         }
         let copy = |(name, text): (&String, &String)| (name.clone(), text.clone());
         let contracts = newer.contracts.iter();

@@ -51,6 +51,7 @@ fn layouts(object: &Elf<'_>, sections: &Sections<'_>, crates: &[String]) -> Resu
     let mut environments = Environments::new(&graph);
     types(&graph, &mut names, &environments, crates, &mut layouts);
     functions(&graph, &mut names, &mut environments, &mut layouts);
+    layouts.holders = environments.holders(&mut names);
     layouts.environment_types = environments.into_types(&mut names);
     variables(object, sections, &graph, &mut names, &mut layouts);
     Ok(layouts)

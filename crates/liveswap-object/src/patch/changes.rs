@@ -282,7 +282,7 @@ fn one_unit(
                     changes.superseded.extend(left_behind(program, &key, other));
                     (taken_again(program, &key, source, other), None)
                 }
-                None => counterpart(program, &key, source, all),
+                None => counterpart(program, &key, (source, number), all),
             };
             changes.moved.extend(moved);
             let fate = match &live {
@@ -410,7 +410,7 @@ fn taken_again(
 fn counterpart(
     program: &Program,
     key: &FunctionKey,
-    source: &Source<'_>,
+    (source, number): (&Source<'_>, usize),
     all: &All<'_>,
 ) -> (Option<LiveFunction>, Option<FunctionKey>) {
     let known = all.identities.renamed.get(&key.name);
@@ -418,7 +418,8 @@ fn counterpart(
         && let Some(live) = program.functions.get(key)
     {
         let mut live = live.clone();
-        if source.optimised && !live.present {
+        let same = live.digest == source.compared().functions[number].digest;
+        if source.optimised && !live.present && !same {
             // Who called it before it was gone may still be on a stack.
             live.slots.internal = None;
         }

@@ -11,7 +11,7 @@ pub mod executable;
 pub mod index;
 pub mod target;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use liveswap_protocol::patch::Place;
@@ -152,6 +152,10 @@ pub struct Program {
     pub renamed: HashMap<Arc<str>, Arc<str>>,
     /// Functions that the source no longer has, by name: they may come back, in another object or seen by others.
     pub gone: HashMap<Arc<str>, FunctionKey>,
+    /// The versions that functions were when they went, by name.
+    versions: HashMap<Arc<str>, Version>,
+    /// Functions whose closures have had other numbers.
+    pub renumbered: HashSet<String>,
     /// Versions of functions that have another contract now, by name.
     pub superseded: HashMap<Arc<str>, Vec<Superseded>>,
     /// Statics of reloadable crates.
@@ -159,7 +163,7 @@ pub struct Program {
     /// Symbols of archive members that patches brought.
     pub brought: HashMap<Arc<str>, StaticPlace>,
     /// Archive members that patches brought: (archive, member).
-    pub members: std::collections::HashSet<(Arc<str>, Arc<str>)>,
+    pub members: HashSet<(Arc<str>, Arc<str>)>,
     /// Objects by name of their codegen unit.
     pub objects: HashMap<Arc<str>, LiveObject>,
     /// First slice behind all images.
@@ -170,7 +174,27 @@ pub struct Program {
     pub generation: u64,
 }
 
+/// What has to be known of functions and closures when they are back.
+#[derive(Debug, Default)]
+pub struct Remembered {
+    /// The versions that functions are of that go.
+    pub versions: Vec<(Arc<str>, Version)>,
+    /// Functions whose closures have other numbers.
+    pub renumbered: HashSet<String>,
+}
+
 impl Program {
+    /// Enters what goes with a patch that the process has applied.
+    pub fn remember(&mut self, remembered: Remembered) {
+        self.versions.extend(remembered.versions);
+        self.renumbered.extend(remembered.renumbered);
+    }
+
+    /// The version that a function was of when it went.
+    pub fn remembered_version(&self, symbol: &Arc<str>) -> Option<Version> {
+        self.versions.get(symbol).copied()
+    }
+
     /// A program in its first generation, so far without its objects.
     pub fn new(executable: Executable) -> Program {
         Program {
@@ -178,10 +202,12 @@ impl Program {
             functions: HashMap::new(),
             renamed: HashMap::new(),
             gone: HashMap::new(),
+            versions: HashMap::new(),
+            renumbered: HashSet::new(),
             superseded: HashMap::new(),
             statics: HashMap::new(),
             brought: HashMap::new(),
-            members: std::collections::HashSet::new(),
+            members: HashSet::new(),
             objects: HashMap::new(),
             next_slice: 0,
             tls_used: 0,

@@ -1,5 +1,6 @@
 //! What the run-time in the program says.
 
+use std::collections::BTreeSet;
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
@@ -42,6 +43,12 @@ impl<P> Machine<P> {
         frames: Vec<Frame>,
         now: Instant,
     ) {
+        // Whoever is in one of them may be there for long, and later saves may be about the same function.
+        let exact = frames.iter().filter(|frame| frame.exact);
+        let seen: BTreeSet<u32> = exact.map(|frame| frame.range).collect();
+        self.lingering.retain(|body| !bodies.contains(body));
+        let linger = bodies.iter().zip(0..).filter(|(_, n)| seen.contains(n));
+        self.lingering.extend(linger.map(|(body, _)| body.clone()));
         let told = old_bodies::tell(&bodies, earlier.as_deref(), &frames);
         self.held_back.extend(told.messages);
         if told.again {
@@ -167,10 +174,14 @@ impl<P> Machine<P> {
         }
         self.calls.swapped(generation, planned.new_bodies);
         self.calls_at = Some(now + old_bodies::DELAY);
-        if !planned.old_bodies.is_empty() {
+        let mut bodies = planned.old_bodies;
+        let replaced: BTreeSet<String> = bodies.iter().map(|body| body.name.clone()).collect();
+        let lingering = self.lingering.iter();
+        bodies.extend(lingering.filter(|it| replaced.contains(&it.name)).cloned());
+        if !bodies.is_empty() {
             self.looks.push(Look {
                 at: now + old_bodies::DELAY,
-                bodies: planned.old_bodies,
+                bodies,
                 earlier: None,
             });
         }
@@ -183,6 +194,7 @@ impl<P> Machine<P> {
         self.agent = None;
         self.asked.clear();
         self.looks.clear();
+        self.lingering.clear();
         self.calls.forget();
         self.calls_at = None;
         self.settled_calls = 0;

@@ -1,0 +1,141 @@
+//! Where sources make one type of another: raw pointers, `transmute`. Values may get there that no type tells of.
+
+use std::collections::BTreeSet;
+
+use crate::interface::source::{Kind, Source};
+
+/// What one file has of that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Untyped {
+    /// All names in the file: those of types that pointers to anything may lead to are among them.
+    pub names: BTreeSet<String>,
+    /// Whether it could be about any type: generic, inferred, or in a macro.
+    pub any: bool,
+}
+
+/// Another name of a type, with all names in it.
+pub type Alias = (String, BTreeSet<String>);
+
+pub(super) fn find(source: &Source<'_>) -> Option<Untyped> {
+    let all = source.all();
+    let raw: Vec<usize> = all.clone().filter(|at| is_raw(source, *at)).collect();
+    if raw.is_empty() {
+        return None;
+    }
+    let names = all.clone().filter(|at| is_name(source, *at));
+    let names = names.map(|at| source.text(at).to_owned()).collect();
+    let open = all.filter_map(|at| generic_item(source, at));
+    let any = raw.iter().any(|at| is_inferred(source, *at))
+        || open
+            .into_iter()
+            .any(|(start, end)| raw.iter().any(|at| (start..end).contains(at)));
+    Some(Untyped { names, any })
+}
+
+/// The alias that is declared here: `type Name = …;`.
+pub(super) fn alias(source: &Source<'_>, at: usize) -> Option<Alias> {
+    let is_alias = source.word(at) == "type" && is_name(source, at + 1);
+    if !is_alias {
+        return None;
+    }
+    let mut names = BTreeSet::new();
+    let mut end = at + 2;
+    while source.kind(end).is_some() && !source.is(end, b';') {
+        if is_name(source, end) {
+            names.insert(source.text(end).to_owned());
+        }
+        end += 1;
+    }
+    Some((source.text(at + 1).to_owned(), names))
+}
+
+fn is_name(source: &Source<'_>, at: usize) -> bool {
+    matches!(source.kind(at), Some(Kind::Ident | Kind::RawIdent))
+}
+
+fn is_raw(source: &Source<'_>, at: usize) -> bool {
+    match source.word(at) {
+        "const" | "mut" => at > 0 && source.is(at - 1, b'*'),
+        "NonNull" | "AtomicPtr" | "transmute" | "transmute_copy" => true,
+        "from_raw" | "from_raw_parts" | "from_raw_parts_mut" => true,
+        // In a file that has no other of these, it is not a pointer's.
+        "cast" => source.kind(at + 1) == Some(Kind::Open(b'(')) && source.is(at - 1, b'.'),
+        _ => false,
+    }
+}
+
+/// The compiler finds out what the pointer leads to, from what stands elsewhere.
+fn is_inferred(source: &Source<'_>, at: usize) -> bool {
+    match source.word(at) {
+        "const" | "mut" => source.text(at + 1) == "_",
+        "transmute" | "transmute_copy" => source.kind(at + 1) == Some(Kind::Open(b'(')),
+        "cast" => true,
+        _ => false,
+    }
+}
+
+/// A function or block of methods that is generic, or a macro: from its beginning to its end.
+fn generic_item(source: &Source<'_>, at: usize) -> Option<(usize, usize)> {
+    let arguments = match source.word(at) {
+        "fn" => at + 2,
+        "impl" => at + 1,
+        "macro_rules" => {
+            let open = at + 3;
+            return Some((at, source.close(open)?));
+        }
+        _ => return None,
+    };
+    let is_generic =
+        source.is(arguments, b'<') && source.kind(arguments + 1) != Some(Kind::Lifetime);
+    let mut open = arguments;
+    let mut of_impl = false;
+    loop {
+        match source.kind(open)? {
+            Kind::Open(b'{') => break,
+            Kind::Punct(b';') | Kind::Close(_) => return None,
+            // `f: impl Fn(T)`
+            _ if source.word(open) == "impl" => of_impl = true,
+            _ => {}
+        }
+        match source.close(open) {
+            Some(close) => {
+                let mut inside = open..close;
+                of_impl |= inside.any(|at| source.word(at) == "impl");
+                open = close + 1;
+            }
+            None => open += 1,
+        }
+    }
+    (is_generic || of_impl).then_some((at, source.close(open)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str) -> Option<Untyped> {
+        find(&Source::new(text).ok()?)
+    }
+
+    #[test]
+    fn files_that_make_one_type_of_another_are_known() {
+        assert_eq!(found("fn f(a: &T) -> Box<T> { a.cast_shadow() }"), None);
+        let bytes = found("fn f(p: *mut u8) { p as usize; } fn g<T>(t: T) {}").unwrap();
+        assert!(!bytes.any && !bytes.names.contains("Item"));
+        let item = found("fn f(p: usize) -> u8 { unsafe { &*(p as *const Item) }.0 }").unwrap();
+        assert!(!item.any && item.names.contains("Item"));
+        for any in [
+            "fn f<T>(p: *mut u8) -> T { read(p as *mut T) }",
+            "impl<T> S<T> { fn f(&self) -> T { unsafe { NonNull::dangling() } } }",
+            "fn f(p: *mut u8) { g(p.cast()) }",
+            "fn f(p: usize) { g(p as *mut _) }",
+            "fn f(p: usize) { g(transmute(p)) }",
+            "fn f(p: *mut u8, g: impl Fn(u8)) { g(p) }",
+            "macro_rules! m { ($t:ty) => { p as *mut $t } }",
+        ] {
+            assert!(found(any).unwrap().any, "{any}");
+        }
+        let lifetime = found("impl<'a> S<'a> { fn f(p: *mut u8) {} }").unwrap();
+        assert!(!lifetime.any);
+    }
+}
