@@ -126,7 +126,10 @@ impl Code {
                           that share a name: two of a function's blocks, or two crates of one name. When \
                           the declaration of one of them changes, this is refused as well.",
                 why: "Values of the old layout are in memory: on the heap, in statics, on stacks. New \
-                      code would read them with the new offsets and find garbage.",
+                      code would read them with the new offsets and find garbage. Where old and new code \
+                      cannot get at the same value, such a change goes live; the message says what \
+                      stands against it: a static, a method that is given a value, a raw pointer, a \
+                      frame of `main`.",
                 advice: "Start the program anew, or take the change of the type back: changes of code \
                          alone go on to be taken in. A new type beside the old one is no problem.",
             },
