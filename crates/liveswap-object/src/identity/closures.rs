@@ -65,7 +65,11 @@ impl<'l> Closures<'l> {
 
     /// The types of what a closure holds.
     fn captures(&self, place: &[u32], side: &Side<'l>) -> BTreeSet<&'l str> {
-        let names = self.all.get(place).into_iter().flat_map(|closure| &closure.names);
+        let names = self
+            .all
+            .get(place)
+            .into_iter()
+            .flat_map(|closure| &closure.names);
         names.flat_map(|name| side.layouts.held_by(name)).collect()
     }
 
@@ -260,7 +264,8 @@ pub(super) fn displaced(
                 let captures = |number: u32| {
                     let mut place = around.clone();
                     place.push(number);
-                    [(before, &old), (after, &new)].map(|(closures, side)| closures.captures(&place, side))
+                    [(before, &old), (after, &new)]
+                        .map(|(closures, side)| closures.captures(&place, side))
                 };
                 let is_alike = |number: &u32| {
                     let own = captures(*number);

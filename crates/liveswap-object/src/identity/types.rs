@@ -60,7 +60,7 @@ impl ChangedTypes {
         };
         let names = self.reach.names().filter(|name| !of_std(name));
         names
-            .map(|name| names::last_part(name))
+            .map(names::last_part)
             .map(|name| name.split('<').next().unwrap_or_default().to_owned())
             .collect()
     }
