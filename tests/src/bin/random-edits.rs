@@ -2,12 +2,11 @@
 
 #![expect(clippy::print_stdout, reason = "a command-line tool speaks on stdout")]
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use liveswap_tests::corpus::case::{Case, Files};
+use liveswap_tests::corpus::case::Case;
 use liveswap_tests::corpus::place::{self, Place};
 use liveswap_tests::corpus::{check, report, run};
 use liveswap_tests::library::target_directory;
@@ -120,21 +119,10 @@ fn keep(case: &Case) -> Result<PathBuf, String> {
     let folder = target_directory()
         .join("tmp/liveswap-random")
         .join(&case.name);
-    write(&folder.join("0"), &place::complete(case, &case.files)?)?;
+    place::write(&folder.join("0"), &place::complete(case, &case.files)?)?;
     for (index, step) in case.steps.iter().enumerate() {
         let files = place::complete(case, &step.files)?;
-        write(&folder.join((index + 1).to_string()), &files)?;
+        place::write(&folder.join((index + 1).to_string()), &files)?;
     }
     Ok(folder)
-}
-
-fn write(folder: &Path, files: &Files) -> Result<(), String> {
-    for (path, text) in files {
-        let path = folder.join(path);
-        let parent = path.parent().unwrap_or(folder);
-        fs::create_dir_all(parent)
-            .and_then(|()| fs::write(&path, text))
-            .map_err(|error| format!("{}: {error}", path.display()))?;
-    }
-    Ok(())
 }
