@@ -149,8 +149,11 @@ impl Run {
                 let name = event["event"].as_str().unwrap_or_default();
                 match name {
                     "swapped" | "refused" | "build_failed" | "unchanged" | "pending" => {
-                        let message = event["message"].as_str().unwrap_or_default();
-                        self.said.push((name.to_owned(), message.to_owned()));
+                        let message = match name {
+                            "swapped" => event["ms"].to_string(),
+                            _ => event["message"].as_str().unwrap_or_default().to_owned(),
+                        };
+                        self.said.push((name.to_owned(), message));
                     }
                     "crashed" | "exited" => {
                         self.exit = event["code"].as_i64();
@@ -208,6 +211,9 @@ impl Run {
             let edit = plan.next();
             let time = Instant::now();
             self.edit(&load, &mut plan, &edit)?;
+            if self.is_lost(&load) {
+                self.fail(format!("that was seen after {}", edit.about));
+            }
             if options.verbose {
                 self.tell(&edit, time.elapsed());
             }
@@ -244,30 +250,20 @@ impl Run {
             program::path(edit.part),
             program::file(edit.part, &edit.body),
         )?;
-        let is_settled = |run: &Self| {
-            ["swapped", "refused", "build_failed", "unchanged"]
-                .iter()
-                .any(|name| run.has_said(name))
-        };
-        self.wait(load, OUTCOME, |run, _| is_settled(run));
+        self.settle(load);
         if self.is_lost(load) {
             return Ok(());
         }
-        if edit.label == Label::Held && self.has_said("refused") {
-            self.report.refused += 1;
-            load.timelines().is_refused(edit.part);
-            let old = program::file(edit.part, &plan.bodies[&edit.part]);
-            self.said.clear();
-            self.save(program::path(edit.part), old)?;
-            self.wait(load, OUTCOME, |run, _| is_settled(run));
-            return Ok(());
+        if self.has_said("refused") {
+            return self.take_back(load, plan, edit);
         }
         plan.made(edit);
-        if !self.has_said("swapped") {
+        let is_said = self.has_said("pending") && edit.label == Label::Held;
+        if !self.has_said("swapped") && !is_said {
             self.fail(format!("{}: {:?}", edit.about, self.said));
             return Ok(());
         }
-        self.report.swapped += 1;
+        self.report.swapped += usize::from(self.has_said("swapped"));
         load.timelines().is_live(edit.part);
         let is_proved = |load: &Load| match edit.label {
             Label::Live | Label::Beside => load.seen(edit.part, edit.body.id) >= seen + ENOUGH,
@@ -290,6 +286,29 @@ impl Run {
             }
         }
         self.report.pending += usize::from(self.has_said("pending"));
+        Ok(())
+    }
+
+    /// Waits until it is said what became of a save. A pending may be all, or come before the rest.
+    fn settle(&mut self, load: &Load) {
+        let finals = ["swapped", "refused", "build_failed", "unchanged"];
+        let is_final = |run: &Self| finals.iter().any(|name| run.has_said(name));
+        let is_said = |run: &Self| is_final(run) || run.has_said("pending");
+        self.wait(load, OUTCOME, |run, _| is_said(run));
+        self.wait(load, NAMED, |run, _| is_final(run));
+    }
+
+    /// After a refusal: the file becomes what it was, so that the next save can be taken in.
+    fn take_back(&mut self, load: &Load, plan: &Plan, edit: &Edit) -> Result<(), String> {
+        if edit.label != Label::Held {
+            self.fail(format!("{}: {:?}", edit.about, self.said));
+        }
+        self.report.refused += 1;
+        load.timelines().is_refused(edit.part);
+        let old = program::file(edit.part, &plan.bodies[&edit.part]);
+        self.said.clear();
+        self.save(program::path(edit.part), old)?;
+        self.settle(load);
         Ok(())
     }
 
