@@ -227,13 +227,16 @@ impl Load {
     /// Connections whose task the loop of accept makes itself.
     fn direct(&self, mut random: Random, stop: &Receiver<()>) -> Result<(), String> {
         while is_on(stop) {
+            let before = Instant::now();
             let mut lines = self.connected(Lines::connect(self.ports.direct))?;
+            let mut after = None;
             for number in 1..=1 + random.below(60) {
                 let sent = Instant::now();
                 let answers = lines.ask(&random.below(15).to_string(), number)?;
                 self.requests.fetch_add(1, Ordering::Relaxed);
-                let parts = [(Part::Direct, Begun::AtFirst)];
-                self.check(&answers, &parts, (sent, Instant::now()))?;
+                let received = Instant::now();
+                let task = Begun::ByFirst(before, *after.get_or_insert(received));
+                self.check(&answers, &[(Part::Direct, task)], (sent, received))?;
             }
         }
         Ok(())

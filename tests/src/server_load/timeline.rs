@@ -17,6 +17,8 @@ pub(super) enum Begun {
     Since(Instant),
     /// One that is there since the start.
     AtFirst,
+    /// One that was begun between two times, by code from the start or by what was newest then.
+    ByFirst(Instant, Instant),
 }
 
 /// A body, and when it was the newest.
@@ -107,25 +109,25 @@ impl Timelines {
 
     /// From when on the versions count that an answer may come from.
     fn since(&self, part: Part, begun: Begun, sent: Instant, received: Instant) -> Instant {
-        let (from, to) = match begun {
+        let first = self.start(part);
+        let windows = match begun {
             Begun::Now => return sent,
-            Begun::Between(from, to) => (from, to),
-            Begun::Since(from) => (from, received),
-            Begun::AtFirst => {
-                let first = self.start(part);
-                (first, first)
-            }
+            Begun::Between(from, to) => vec![(from, to)],
+            Begun::Since(from) => vec![(from, received)],
+            Begun::AtFirst => vec![(first, first)],
+            Begun::ByFirst(from, to) => vec![(first, first), (from, to)],
         };
         // One that is tied to what the newest version is tied to as well runs that version.
         let is_free = part.group().iter().all(|&part| {
-            let mut contracts = self
-                .live(part, from, to)
-                .chain(self.live(part, sent, received))
+            let asked = (sent, received);
+            let windows = windows.iter().chain([&asked]);
+            let mut contracts = windows
+                .flat_map(|(from, to)| self.live(part, *from, *to))
                 .map(|body| part.contract(body));
             let first = contracts.next();
             contracts.all(|contract| Some(contract) == first)
         });
-        if is_free { sent } else { from }
+        if is_free { sent } else { windows[0].0 }
     }
 
     fn start(&self, part: Part) -> Instant {
@@ -181,6 +183,17 @@ mod tests {
         lines.save(Part::Connection, second.clone());
         lines.is_live(Part::Connection);
         assert!(is_right(&lines, &second, old) && !is_right(&lines, &third, old));
+        // One that the newest code may have begun, or that of the start, does not.
+        let now = Instant::now();
+        lines.save(Part::Direct, third.clone());
+        let begun = Begun::ByFirst(now, Instant::now());
+        lines.is_live(Part::Direct);
+        lines.save(Part::Direct, first.clone());
+        lines.is_live(Part::Direct);
+        let now = Instant::now();
+        let answer = (third.id, third.value());
+        let check = |begun| lines.check(Part::Direct, answer, begun, (now, now)).is_ok();
+        assert!(check(begun) && !check(Begun::ByFirst(now, now)));
         // A part of the same future ties it.
         lines.save(Part::Reply, first.changed(Change::Awaits, 3, &mut random));
         lines.is_live(Part::Reply);
