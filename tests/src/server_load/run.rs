@@ -258,12 +258,11 @@ impl Run {
             return self.take_back(load, plan, edit);
         }
         plan.made(edit);
-        let is_said = self.has_said("pending") && edit.label == Label::Held;
-        if !self.has_said("swapped") && !is_said {
+        if !self.has_said("swapped") {
             self.fail(format!("{}: {:?}", edit.about, self.said));
             return Ok(());
         }
-        self.report.swapped += usize::from(self.has_said("swapped"));
+        self.report.swapped += 1;
         load.timelines().is_live(edit.part);
         let is_proved = |load: &Load| match edit.label {
             Label::Live | Label::Beside => load.seen(edit.part, edit.body.id) >= seen + ENOUGH,
@@ -289,13 +288,12 @@ impl Run {
         Ok(())
     }
 
-    /// Waits until it is said what became of a save. A pending may be all, or come before the rest.
+    /// Waits until it is said what became of a save. A pending alone may still be about the save before.
     fn settle(&mut self, load: &Load) {
         let finals = ["swapped", "refused", "build_failed", "unchanged"];
-        let is_final = |run: &Self| finals.iter().any(|name| run.has_said(name));
-        let is_said = |run: &Self| is_final(run) || run.has_said("pending");
-        self.wait(load, OUTCOME, |run, _| is_said(run));
-        self.wait(load, NAMED, |run, _| is_final(run));
+        self.wait(load, OUTCOME, |run, _| {
+            finals.iter().any(|name| run.has_said(name))
+        });
     }
 
     /// After a refusal: the file becomes what it was, so that the next save can be taken in.
@@ -312,14 +310,15 @@ impl Run {
         Ok(())
     }
 
-    /// Whether it was said that something of a part, or of one whose future it is in, waits.
+    /// Whether it was said since the swap that something of a part, or of one whose future it is in, waits.
     fn names(&self, part: Part) -> bool {
         let names: Vec<String> = part
             .group()
             .iter()
             .map(|part| format!("app::{}::", part.name()))
             .collect();
-        self.said.iter().any(|(said, message)| {
+        let mut since = self.said.iter().skip_while(|(said, _)| said != "swapped");
+        since.any(|(said, message)| {
             said == "pending" && names.iter().any(|name| message.contains(name))
         })
     }
