@@ -102,7 +102,8 @@ impl Body {
     }
 
     /// An expression: what the body answers, where `call` is what its closure gives for 0. It has to stand behind the
-    /// last await: what decides about it is then of one version.
+    /// last await, and the closure has to be held over one: what decides about it is then of one version, as the future
+    /// of another closure is another one.
     pub(super) fn answer(&self, name: &str, call: &str) -> String {
         format!(
             "format!(\"{name}:{}:{{}}\", {} + {call}{})",

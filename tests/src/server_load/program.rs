@@ -84,6 +84,5 @@ pub(super) fn file(part: Part, body: &Body) -> String {
         .replace("    CALL;\n", &body.capture("let call = move |x: u64| x"))
         .replace("    JOB;\n", &body.capture("let job = move || 0u64"))
         .replace("ANSWER_WITH_JOB", &answer("job"))
-        .replace("ANSWER_WITH_KEPT", &answer("kept"))
         .replace("ANSWER", &answer("call(0)"))
 }
