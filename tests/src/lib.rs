@@ -11,6 +11,7 @@ pub mod cargo_project;
 pub mod compiler;
 pub mod corpus;
 pub mod elf_damage;
+mod held;
 pub mod library;
 pub mod live;
 pub mod live_command;
@@ -22,6 +23,7 @@ pub mod process;
 pub mod process_info;
 pub mod random;
 pub mod random_edits;
+pub mod server_load;
 mod stream;
 
 pub use c_host::{Host, HostOptions, Reply};

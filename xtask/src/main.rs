@@ -28,6 +28,7 @@ usage: cargo xtask COMMAND
   lint          format, clippy and tidy
   corpus [ARGS] run the programs with labelled edits of tests/corpus (`corpus --help` lists the options)
   random-edits [ARGS]  edit random programs at random while they run
+  server-load [ARGS]   edit a server under load and look at each of its answers
   tidy          the rules of the code that no compiler checks
   setup         only get the tools that the tests need
   help          this text";
@@ -49,7 +50,11 @@ fn main() -> ExitCode {
 }
 
 fn run(command: &str, args: &[String], stages: &mut Stages) -> Result<()> {
-    if !matches!(command, "test" | "demo" | "corpus" | "random-edits") && !args.is_empty() {
+    if !matches!(
+        command,
+        "test" | "demo" | "corpus" | "random-edits" | "server-load"
+    ) && !args.is_empty()
+    {
         return Err(format!("takes no arguments\n\n{USAGE}"));
     }
     match command {
@@ -61,7 +66,7 @@ fn run(command: &str, args: &[String], stages: &mut Stages) -> Result<()> {
         "tidy" => stages.run("tidy", || tidy::check(&Project::find()?)),
         "lint" => lint(&Project::find()?, stages),
         "test" => test(&Project::find()?, args, stages),
-        "corpus" | "random-edits" => run_tool(&Project::find()?, command, args),
+        "corpus" | "random-edits" | "server-load" => run_tool(&Project::find()?, command, args),
         "demo" => match args {
             [] => demo::cargo(&Project::find()?, stages),
             [which] if which == "nim" => demo::nim(&Project::find()?, stages),

@@ -2,12 +2,11 @@
 
 #![expect(clippy::print_stdout, reason = "a command-line tool speaks on stdout")]
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use liveswap_tests::corpus::case::{Case, Files};
+use liveswap_tests::corpus::case::Case;
 use liveswap_tests::corpus::place::{self, Place};
 use liveswap_tests::corpus::{check, report, run};
 use liveswap_tests::library::target_directory;
@@ -20,7 +19,7 @@ usage: cargo xtask random-edits [OPTIONS]
   --seed N       seed of the first program (the time)
   --programs N   how many programs, each with the next seed (1)
   --edits N      how many edits of each (20)
-  --opt 0|3      optimisation level (0)
+  --opt 0|3|both optimisation level (0)
   --check        only compile all programs in all their states
 
 The project of a program that failed is kept, with the files of each of its states.
@@ -30,7 +29,7 @@ struct Options {
     seed: u64,
     programs: u64,
     edits: usize,
-    level: u8,
+    levels: Vec<u8>,
     check: bool,
 }
 
@@ -57,7 +56,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
         seed: now.map_or(1, |time| time.as_secs()),
         programs: 1,
         edits: 20,
-        level: 0,
+        levels: vec![0],
         check: false,
     };
     while let Some(argument) = arguments.next() {
@@ -65,13 +64,19 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
             options.check = true;
             continue;
         }
-        let value = arguments.next().and_then(|text| text.parse::<u64>().ok());
-        let value = value.ok_or_else(|| format!("{argument} needs a number"))?;
+        let text = arguments.next().unwrap_or_default();
+        if argument == "--opt" && text == "both" {
+            options.levels = vec![0, 3];
+            continue;
+        }
+        let value = text.parse::<u64>();
+        let value = value.map_err(|_| format!("{argument} needs a number"))?;
         match argument.as_str() {
             "--seed" => options.seed = value,
             "--programs" => options.programs = value,
             "--edits" => options.edits = usize::try_from(value).map_err(|e| e.to_string())?,
-            "--opt" if value == 0 || value == 3 => options.level = value as u8,
+            "--opt" if value == 0 => options.levels = vec![0],
+            "--opt" if value == 3 => options.levels = vec![3],
             _ => return Err(format!("what is {argument} {value}?")),
         }
     }
@@ -80,38 +85,43 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
 
 fn work(options: &Options) -> Result<bool, String> {
     let place = Place::of_worker(0)?;
+    let begin = Instant::now();
     let mut results = Vec::new();
     let mut fine = true;
     for seed in options.seed..options.seed + options.programs {
-        println!(
-            "seed {seed}, {} edits, opt {}",
-            options.edits, options.level
-        );
-        let case = random_edits::case(seed, options.edits, options.level);
-        if options.check {
-            if let Err(why) = check::check(&place, &case) {
-                println!("{why}");
-                fine = false;
+        for &level in &options.levels {
+            println!("seed {seed}, {} edits, opt {level}", options.edits);
+            let case = random_edits::case(seed, options.edits, level);
+            if options.check {
+                if let Err(why) = check::check(&place, &case) {
+                    println!("{why}");
+                    fine = false;
+                }
+                continue;
             }
-            continue;
+            let of_case = run::run(liveswap_command(), &place, &case, level)?;
+            let short = of_case.iter().filter(|result| !result.outcome.is_ok());
+            let mut is_short = false;
+            for result in short {
+                println!("{}", report::shortfall(result));
+                is_short = true;
+            }
+            if is_short {
+                println!("kept in {}", keep(&case)?.display());
+            }
+            results.extend(of_case);
         }
-        let of_case = run::run(liveswap_command(), &place, &case, options.level)?;
-        let short: Vec<_> = of_case
-            .iter()
-            .filter(|result| !result.outcome.is_ok())
-            .collect();
-        for result in &short {
-            println!("{}", report::shortfall(result));
-        }
-        if !short.is_empty() {
-            println!("kept in {}", keep(&case)?.display());
-        }
-        results.extend(of_case);
     }
     if options.check {
         return Ok(fine);
     }
     println!("{}", report::matrix(&results));
+    println!(
+        "seeds {} to {}, {} s",
+        options.seed,
+        options.seed + options.programs - 1,
+        begin.elapsed().as_secs()
+    );
     Ok(results.iter().all(|result| result.outcome.is_ok()))
 }
 
@@ -120,21 +130,10 @@ fn keep(case: &Case) -> Result<PathBuf, String> {
     let folder = target_directory()
         .join("tmp/liveswap-random")
         .join(&case.name);
-    write(&folder.join("0"), &place::complete(case, &case.files)?)?;
+    place::write(&folder.join("0"), &place::complete(case, &case.files)?)?;
     for (index, step) in case.steps.iter().enumerate() {
         let files = place::complete(case, &step.files)?;
-        write(&folder.join((index + 1).to_string()), &files)?;
+        place::write(&folder.join((index + 1).to_string()), &files)?;
     }
     Ok(folder)
-}
-
-fn write(folder: &Path, files: &Files) -> Result<(), String> {
-    for (path, text) in files {
-        let path = folder.join(path);
-        let parent = path.parent().unwrap_or(folder);
-        fs::create_dir_all(parent)
-            .and_then(|()| fs::write(&path, text))
-            .map_err(|error| format!("{}: {error}", path.display()))?;
-    }
-    Ok(())
 }

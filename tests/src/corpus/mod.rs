@@ -12,7 +12,7 @@ pub mod plan;
 pub mod read;
 pub mod report;
 pub mod run;
-mod watched;
+pub(crate) mod watched;
 
 use std::path::PathBuf;
 

@@ -177,6 +177,18 @@ impl Project {
     }
 }
 
+/// Writes files into a folder, which is made.
+///
+/// # Errors
+/// What the file system says.
+pub fn write(folder: &Path, files: &Files) -> Result<(), String> {
+    for (path, text) in files {
+        let path = folder.join(path);
+        put(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    Ok(())
+}
+
 fn put(path: &Path, text: &str) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;

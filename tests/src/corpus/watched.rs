@@ -23,7 +23,7 @@ static RUNS: AtomicU64 = AtomicU64::new(0);
 /// How long the command may take to end after Ctrl-C.
 const END: Duration = Duration::from_secs(5);
 
-pub(super) enum Said {
+pub(crate) enum Said {
     /// A line of the program.
     Line(String),
     /// A line of standard error, the command's or the program's.
@@ -37,7 +37,7 @@ pub(super) enum Said {
 }
 
 /// One run. Whatever it started is ended when the value is dropped.
-pub(super) struct Watched {
+pub(crate) struct Watched {
     child: Child,
     tail: Child,
     said: Receiver<Said>,
@@ -47,7 +47,7 @@ pub(super) struct Watched {
 
 impl Watched {
     /// Starts the program of a project.
-    pub(super) fn start(command: &Path, project: &Project, level: u8) -> Result<Self, String> {
+    pub(crate) fn start(command: &Path, project: &Project, level: u8) -> Result<Self, String> {
         let number = RUNS.fetch_add(1, Ordering::Relaxed);
         let events = project.target.join(format!("corpus-events-{number}.jsonl"));
         File::create(&events).map_err(|error| format!("{}: {error}", events.display()))?;
@@ -96,7 +96,7 @@ impl Watched {
     }
 
     /// What is said next.
-    pub(super) fn next(&mut self, deadline: Instant) -> Said {
+    pub(crate) fn next(&mut self, deadline: Instant) -> Said {
         loop {
             if self.open == 0 {
                 return Said::End;
@@ -149,6 +149,6 @@ fn forward_to_end(
 }
 
 /// Whether a line of standard error is the program's word about a panic.
-pub(super) fn is_panic(line: &str) -> bool {
+pub(crate) fn is_panic(line: &str) -> bool {
     line.starts_with("thread '") && line.contains("panicked at")
 }

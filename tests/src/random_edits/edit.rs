@@ -75,6 +75,15 @@ impl Edit {
             Self::Held(_) | Self::Swap | Self::Above | Self::Contract(_) => Label::Unsafe,
         }
     }
+
+    /// The label in a save that also takes another edit of the same unit back.
+    pub(super) fn label_after(&self, taken_back: &Self, unit: &Unit) -> Label {
+        match (taken_back, self, unit) {
+            // Closures move and one is edited: nothing tells it from another one any more.
+            (Self::Swap | Self::Above, Self::Number { .. }, Unit::Closures { .. }) => Label::Unsafe,
+            _ => self.label(),
+        }
+    }
 }
 
 fn longer_or_shorter(list: &[u64], random: &mut Random) -> Vec<u64> {

@@ -28,13 +28,18 @@ pub fn case(seed: u64, edits: usize, level: u8) -> Case {
     };
     let files = program.files();
     let mut steps = Vec::new();
+    let mut last: Option<(usize, Edit)> = None;
     for number in 1..=edits {
         let before = program.clone();
         let at = random.below(UNITS);
         let edit = Edit::random(&program.units[at], &mut random);
         program.number = number;
         program.units[at].apply(&edit);
-        let label = edit.label();
+        let label = match &last {
+            // One save takes the edit before it back and is this one.
+            Some((unit, last)) if *unit == at => edit.label_after(last, &program.units[at]),
+            _ => edit.label(),
+        };
         let (new, mut old) = (program.line(), before.line());
         if label == Label::Unsafe {
             // Old values may go on in old code, while all others are as the program has them now.
@@ -51,9 +56,11 @@ pub fn case(seed: u64, edits: usize, level: u8) -> Case {
             old: (old != new).then(|| pattern(&old)),
             new: Some(pattern(&new)),
         });
+        last = None;
         if label == Label::Unsafe {
             // The next edit takes this one back: it may have been refused or not.
             program = before;
+            last = Some((at, edit));
         }
     }
     Case {

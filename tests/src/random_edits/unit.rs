@@ -1,6 +1,7 @@
 //! Units: their code, and what it puts out.
 
 use super::edit::Edit;
+use crate::held::{locals, sum};
 use crate::random::Random;
 
 #[derive(Clone)]
@@ -187,30 +188,6 @@ fn each(list: &[u64], separator: &str, what: &str) -> String {
     parts.join(separator)
 }
 
-/// Locals for what is held: numbers, seals and lists by turns, so that layouts differ.
-fn locals(held: &[u64]) -> String {
-    let local = |(index, value): (usize, &u64)| match value % 3 {
-        0 => format!("    let h{index} = Seal::of({value});\n"),
-        1 => format!("    let h{index} = vec![{value}u64; 3];\n"),
-        _ => format!("    let h{index} = format!(\"{value}\");\n"),
-    };
-    held.iter().enumerate().map(local).collect()
-}
-
-/// The sum of what is held, each looked at as what it is. Something else counts as a million.
-fn sum(held: &[u64], place: &str) -> String {
-    let one = |(index, value): (usize, &u64)| {
-        let name = format!("{place}h{index}");
-        let fits = match value % 3 {
-            0 => format!("{name}.is({value})"),
-            1 => format!("{name} == [{value}; 3]"),
-            _ => format!("{name} == \"{value}\""),
-        };
-        format!(" + if {fits} {{ {value} }} else {{ 1_000_000 }}")
-    };
-    held.iter().enumerate().map(one).collect()
-}
-
 fn function(
     number: u64,
     parameters: &[u64],
@@ -252,17 +229,17 @@ fn closures(numbers: &[u64; 2], held: &[u64], swapped: bool, above: usize) -> St
     let make = |place: usize| {
         format!(
             "    let c{place} = {{\n{}    move || {}{}\n    }};\n",
-            locals(held),
+            locals(held, "h"),
             numbers[place],
-            sum(held, "")
+            sum(held, "h")
         )
     };
     let more: String = (0..above)
         .map(|index| {
             format!(
                 "    let a{index} = {{\n{}    move || 7{}\n    }};\n    ensure!(a{index}() > 6, \"above\");\n",
-                locals(held),
-                sum(held, "")
+                locals(held, "h"),
+                sum(held, "h")
             )
         })
         .collect();
@@ -301,8 +278,8 @@ fn task(number: u64, held: &[u64], on_tokio: bool) -> String {
          {}    pause().await;\n    SEEN.store({number}{}, Relaxed);\n    }}\n}}\n\
          #[inline(never)]\npub fn start() {{\n{start}}}\n\
          #[inline(never)]\npub fn read() -> u64 {{\n{turn}    SEEN.load(Relaxed)\n}}\n",
-        locals(held),
-        sum(held, "")
+        locals(held, "h"),
+        sum(held, "h")
     )
 }
 
@@ -312,8 +289,8 @@ fn queue(number: u64, held: &[u64]) -> String {
          pub fn start() {{ for _ in 0..5 {{ make(); }} }}\n\
          #[inline(never)]\nfn make() {{\n{}    JOBS.lock().unwrap().push_back(Box::new(move || {number}{}));\n}}\n\
          #[inline(never)]\npub fn read() -> u64 {{\n    make();\n    let job = JOBS.lock().unwrap().pop_front().unwrap();\n    job()\n}}\n",
-        locals(held),
-        sum(held, "")
+        locals(held, "h"),
+        sum(held, "h")
     )
 }
 
@@ -355,11 +332,11 @@ fn values(number: u64, held: &[u64], swapped: bool) -> String {
          #[inline(never)]\npub fn read() -> u64 {{\n    \
          KEPT.lock().unwrap().iter().map(look).max().unwrap()\n}}\n",
         fields.concat(),
-        locals(held),
+        locals(held, "h"),
         held.iter()
             .enumerate()
             .map(|(index, _)| format!(", h{index}"))
             .collect::<String>(),
-        sum(held, "value.")
+        sum(held, "value.h")
     )
 }
