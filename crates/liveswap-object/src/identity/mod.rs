@@ -165,7 +165,18 @@ pub fn settle(
             live.is_some_and(|live| live.digest == functions[symbol])
         };
         let place = ClosurePlace::of(symbol, after);
+        // All else that it works on has to be back as well.
+        let rest_is_back = |own: Option<&str>| {
+            let mut rest = displaced_here.iter().filter(|name| own != Some(&***name));
+            rest.all(|name| back.contains(&**name))
+        };
+        let own = after.own.as_ref().map(|own| {
+            let of_old = !new.contracts.contains_key(symbol);
+            contracts.lasting_name(own, of_old).into_owned()
+        });
+        let rest_is_back = rest_is_back(own.as_deref());
         if is_back
+            && rest_is_back
             && let Some(place) = &place
             && !displaced.uncertain.contains(&place.name())
         {
@@ -188,14 +199,15 @@ pub fn settle(
             Some(place) => {
                 let name = place.name();
                 // Of one that has others in it the body does not tell everything.
-                takes =
-                    takes.filter(|it| it.body.is_none() || !displaced.uncertain.contains(&name));
+                takes = takes.filter(|it| {
+                    it.body.is_none() || rest_is_back && !displaced.uncertain.contains(&name)
+                });
                 if takes.is_some() {
                     back.insert(name);
                 }
             }
             None => {
-                takes = takes.filter(|_| displaced_here.iter().all(|name| back.contains(&**name)));
+                takes = takes.filter(|_| rest_is_back);
             }
         }
         let leaves = gone.unwrap_or_else(|| version_of(symbol, convention_before));
