@@ -173,9 +173,12 @@ pub(super) fn displaced(
     let mut before: HashMap<String, Closures<'_>> = HashMap::new();
     let mut after: HashMap<String, Closures<'_>> = HashMap::new();
     let mut found = Displaced::default();
-    let owned: HashSet<&Arc<str>> = now
-        .keys()
-        .filter_map(|symbol| new.contract(symbol)?.own.as_ref())
+    let live = program.functions.iter().filter(|(_, live)| live.present);
+    let live = live.filter_map(|(key, _)| old.contract(&key.name));
+    let new_ones = now.keys().filter_map(|symbol| new.contract(symbol));
+    let owned: HashSet<&Arc<str>> = new_ones
+        .chain(live)
+        .filter_map(|it| it.own.as_ref())
         .collect();
     // Those that are back with another body, by function.
     let mut back: Vec<(String, String)> = Vec::new();
@@ -186,19 +189,15 @@ pub(super) fn displaced(
         if let Some(contract) = new.contract(symbol)
             && gone.is_some_and(|gone| gone.digest != defined.digest)
         {
-            for name in contract.works_on() {
-                let lasting = || contracts.lasting_name(name, false).into_owned();
-                match &contract.own {
-                    Some(own) if own == name => {
-                        let place = EnvironmentPlace::of(name);
-                        back.extend(place.map(|place| (place.function, lasting())));
-                    }
-                    // Where the optimiser left no function of the closure's own, any that works on it tells.
-                    None if !owned.contains(name) => {
-                        found.others.insert(lasting());
-                    }
-                    _ => {}
-                }
+            // Where the optimiser left no function of the closure's own, any that works on it tells.
+            let told = contract.works_on().filter(|name| match &contract.own {
+                Some(own) => own == *name,
+                None => !owned.contains(name),
+            });
+            for name in told {
+                let place = EnvironmentPlace::of(name);
+                let lasting = contracts.lasting_name(name, false).into_owned();
+                back.extend(place.map(|place| (place.function, lasting)));
             }
         }
         let does = (defined.digest, defined.content);
