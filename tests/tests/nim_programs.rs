@@ -57,4 +57,9 @@ nim_cases! {
     lru: debug = Debug, release = Release, mark_and_sweep = MarkAndSweep;
     builder: debug = Debug, release = Release, mark_and_sweep = MarkAndSweep;
     inherited: debug = Debug, release = Release, mark_and_sweep = MarkAndSweep;
+
+    // Thread-locals, and what only they hold.
+    thread_vars: debug = Debug, release = Release, mark_and_sweep = MarkAndSweep, threads = Threads,
+        threads_release = ThreadsRelease;
+    worker_vars: threads = Threads, threads_release = ThreadsRelease;
 }

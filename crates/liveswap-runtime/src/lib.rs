@@ -30,7 +30,7 @@ mod transaction;
 mod turn;
 
 pub use dialect::{
-    Build, ChangedModule, Detached, Dialect, KnownSymbol, Plain, Removed, RemovedProc, SymbolId,
+    Build, ChangedModule, Detached, Dialect, Examined, KnownSymbol, Plain, Removed, RemovedProc, SymbolId,
     SymbolPlan,
 };
 pub use error::{Error, Step};

@@ -51,6 +51,26 @@ impl CFile {
     }
 }
 
+impl CFile {
+    /// The thread-locals that the file declares: `N_LIB_PRIVATE [NIM_THREADVAR] TYPE NAME;`. Ordinary globals are
+    /// pointers of the file's own in programs that are reloaded.
+    pub(crate) fn thread_vars(&self) -> HashSet<&str> {
+        let declared = self.text.lines().filter_map(|line| {
+            let rest = line.strip_prefix("N_LIB_PRIVATE ")?.strip_suffix(';')?;
+            let is_variable = !rest.contains(['(', '=', '[']) && !rest.contains("NIM_CONST ");
+            rest.rsplit([' ', '*']).next().filter(|_| is_variable)
+        });
+        declared.collect()
+    }
+
+    /// The object that the compiler made of the file.
+    pub(crate) fn object_path(&self) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push(".o");
+        path.into()
+    }
+}
+
 /// `lib@mfoo.nim.c.so` is made from `@mfoo.nim.c` (or `.cpp`) in the same folder.
 fn source_of(library: &Path) -> Option<(PathBuf, String)> {
     let name = library.file_name()?.to_str()?;

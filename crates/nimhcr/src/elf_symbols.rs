@@ -15,6 +15,8 @@ pub(crate) struct Symbol {
     pub(crate) address: u64,
     /// Size in bytes.
     pub(crate) size: u64,
+    /// Every thread has its own; the address is an offset in the file's block of thread-locals.
+    pub(crate) thread_local: bool,
 }
 
 /// Calls `each` with name and place of every symbol that the file defines. Returns `None` if the file
@@ -40,6 +42,7 @@ pub(crate) fn for_each<'a>(file: &'a [u8], mut each: impl FnMut(&'a [u8], Symbol
                 Symbol {
                     address: symbol.st_value(endian).into(),
                     size: symbol.st_size(endian).into(),
+                    thread_local: symbol.st_type() == object::elf::STT_TLS,
                 },
             );
         }
