@@ -191,6 +191,11 @@ pub trait Dialect: Send + Sync + 'static {
         false
     }
 
+    /// Memory (`size` bytes, never given back) where a global lies already that is registered for the first time.
+    fn memory_of_global(&self, _name: &[u8], _size: usize) -> Option<NonNull<u8>> {
+        None
+    }
+
     /// Whether a global of this name is the system module's, also when another module claims it.
     fn is_global_of_system(&self, _name: &[u8]) -> bool {
         false

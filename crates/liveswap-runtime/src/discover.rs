@@ -187,16 +187,16 @@ impl Walk<'_> {
         let rejected = self.refused.as_ref().filter(|file| file.module == *name);
         let mut file = module_file::read(name.as_path(), settle, rejected.map(|file| file.stamp))
             .map_err(|Rejected { step, cause, stamp }| {
-                self.refused = Some(RefusedFile {
-                    module: name.clone(),
-                    stamp,
-                });
-                Error::Module {
-                    module: name.clone(),
-                    step,
-                    cause,
-                }
-            })?;
+            self.refused = Some(RefusedFile {
+                module: name.clone(),
+                stamp,
+            });
+            Error::Module {
+                module: name.clone(),
+                step,
+                cause,
+            }
+        })?;
         let old = {
             let state = self.runtime.registry();
             let module = state.registry.module(id);

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use liveswap_runtime::{
-    Build, ChangedModule, CodeAddress, Dialect, Examined, Name, Note, Removed, RemovedProc, SymbolPlan,
+    Build, ChangedModule, CodeAddress, Dialect, Examined, Name, Note, Removed, RemovedProc,
+    SymbolPlan,
 };
 
 use crate::c_name::{self, CName};
@@ -144,6 +145,11 @@ impl Dialect for NimDialect {
         // Type infos and their nodes: living objects and other type infos refer to them.
         type_infos::is_type_info(name)
             || (name.starts_with(b"TM__") && CName::parse(name).is_none())
+    }
+
+    fn memory_of_global(&self, name: &[u8], size: usize) -> Option<NonNull<u8>> {
+        let shared = self.nim.type_infos.shared(name, size);
+        shared.or_else(|| collector::heap_of_process(name, size))
     }
 
     fn is_global_of_system(&self, name: &[u8]) -> bool {

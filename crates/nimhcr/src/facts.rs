@@ -21,6 +21,8 @@ pub(crate) struct Facts {
     /// Fingerprints of the bodies of anonymous procs, by name.
     pub(crate) bodies: HashMap<Vec<u8>, u64>,
     pub(crate) layouts: Layouts,
+    /// Procs by their `{.global.}` variables.
+    pub(crate) globals_of_procs: HashMap<Vec<u8>, Vec<u8>>,
     /// `None` if neither the library's symbol table nor the C file tells; empty for the first build,
     /// which is matched with nothing.
     pub(crate) symbols: Option<Symbols>,
@@ -58,6 +60,7 @@ impl Facts {
             closures: None,
             bodies: HashMap::new(),
             layouts: Layouts::new(),
+            globals_of_procs: HashMap::new(),
             symbols,
             thread_vars: None,
             emulated: None,
@@ -68,6 +71,9 @@ impl Facts {
             let definitions = Definitions::new(&file.text);
             facts.closures = Some(closures::of_file(&file, &definitions));
             facts.bodies = definitions.anonymous_bodies(&file);
+            if !file.doubtful {
+                facts.globals_of_procs = file.globals_of_procs();
+            }
             facts.layouts = layouts::of_file(&file, &definitions);
             if facts.symbols.is_none() && !file.doubtful {
                 facts.symbols = Some(Symbols::of_c_file(&file, reload));

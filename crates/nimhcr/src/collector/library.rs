@@ -7,6 +7,7 @@ use std::path::Path;
 use hashbrown::HashMap;
 
 use crate::elf_symbols::{self, Symbol};
+use crate::type_infos;
 
 const LIBRARY: &[u8] = b"libnimrtl.so";
 
@@ -18,6 +19,8 @@ pub(super) struct Library {
     path: CString,
     /// What of its symbol table matters here, by the part of the name that is the same in every build.
     symbols: HashMap<&'static [u8], Symbol>,
+    /// Its type infos.
+    type_infos: HashMap<Vec<u8>, Symbol>,
 }
 
 /// Symbols that are not exported. Those of procs and of most variables go on with `__system_…`.
@@ -53,6 +56,7 @@ impl Library {
                 thread_locals: info.dlpi_tls_modid as u64,
                 path: path.to_owned(),
                 symbols: HashMap::new(),
+                type_infos: HashMap::new(),
             });
             1
         }
@@ -70,6 +74,10 @@ impl Library {
             return;
         };
         elf_symbols::for_each(&file, |name, symbol| {
+            if type_infos::is_type_info(name) {
+                self.type_infos.insert(name.to_vec(), symbol);
+                return;
+            }
             let end = name.windows(2).position(|pair| pair == b"__");
             let front = &name[..end.unwrap_or(name.len())];
             let is_of_system = |end: usize| name[end..].starts_with(b"__system_");
@@ -86,6 +94,14 @@ impl Library {
     /// A symbol that is not exported, by the beginning of its name.
     pub(super) fn hidden(&self, name: &[u8]) -> Option<Symbol> {
         self.symbols.get(name).copied()
+    }
+
+    /// Addresses and sizes of type infos, by name.
+    pub(super) fn type_infos(&self) -> impl Iterator<Item = (&[u8], usize, usize)> {
+        self.type_infos.iter().map(|(name, symbol)| {
+            let address = self.base.wrapping_add(symbol.address as usize);
+            (&**name, address, symbol.size as usize)
+        })
     }
 
     /// An exported function.

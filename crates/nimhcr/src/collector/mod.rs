@@ -12,6 +12,7 @@ mod library;
 
 use std::cell::Cell;
 use std::ffi::c_void;
+use std::ptr::NonNull;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
@@ -46,6 +47,33 @@ struct Start {
     init: Init,
 }
 
+/// What the name of the heap begins with that the program's copy of `system` has.
+///
+/// Nobody makes objects in it, but what assigns references asks it where the stack begins: a reference on the stack
+/// is not counted. Nobody tells it, so nothing would be on the stack, references that were not counted when they came would be
+/// given up when they go, and objects that live would be freed. It must be the collector's own heap.
+pub(crate) const PROGRAMS_HEAP: &[u8] = b"gch__system_";
+
+/// Where the collector has the heaps of threads: number of a block of thread-locals, offset. `None` if they
+/// have another size or there are no threads.
+pub(crate) fn heap_of_threads(size: usize) -> Option<(u64, u64)> {
+    let library = Library::find()?;
+    let heap = library.hidden(b"gch")?;
+    (heap.thread_local && heap.size as usize == size)
+        .then_some((library.thread_locals, heap.address))
+}
+
+/// Where the collector has its heap in a program without threads.
+pub(crate) fn heap_of_process(name: &[u8], size: usize) -> Option<NonNull<u8>> {
+    if !name.starts_with(PROGRAMS_HEAP) {
+        return None;
+    }
+    let library = Library::find()?;
+    let heap = library.hidden(b"gch")?;
+    let address = library.base.wrapping_add(heap.address as usize);
+    NonNull::new(address as *mut u8).filter(|_| !heap.thread_local && heap.size as usize == size)
+}
+
 static START: OnceLock<Start> = OnceLock::new();
 
 thread_local! {
@@ -60,6 +88,7 @@ pub(crate) fn adopt(nim: &Nim) {
         return;
     };
     prepare_threads(&library);
+    nim.type_infos.share_exceptions(library.type_infos());
     let visit = library.function(c"nimrtl_nimGCvisit").map(|visit| {
         // SAFETY: `nimGCvisit(d: pointer, op: int)` in every Nim with this library.
         unsafe { std::mem::transmute::<*mut c_void, Visit>(visit) }

@@ -49,7 +49,10 @@ impl Current {
     /// The thread-local that is elsewhere.
     pub(crate) fn admits(&self, new: &Emulated) -> Result<(), String> {
         let current = self.fields.lock().unwrap_or_else(PoisonError::into_inner);
-        let differs = current.iter().zip(&new.fields).find(|(old, new)| old != new);
+        let differs = current
+            .iter()
+            .zip(&new.fields)
+            .find(|(old, new)| old != new);
         let Some(((old, ..), _)) = differs else {
             return Ok(());
         };
@@ -85,7 +88,10 @@ mod tests {
     fn a_new_field_behind_all_others_is_admitted() {
         let current = Current::default();
         current.committed(&emulated("NI a__m_1___H;\n"));
-        assert_eq!(current.admits(&emulated("NI a__m_4___H;\nNI b__m_5___H;\n")), Ok(()));
+        assert_eq!(
+            current.admits(&emulated("NI a__m_4___H;\nNI b__m_5___H;\n")),
+            Ok(())
+        );
         assert_eq!(current.admits(&emulated("")), Ok(()));
     }
 
@@ -93,7 +99,9 @@ mod tests {
     fn a_field_that_moves_is_not() {
         let current = Current::default();
         current.committed(&emulated("NI a__m_1___H;\nNI c__n_1___H;\n"));
-        let said = current.admits(&emulated("NI a__m_1___H;\nNI b__m_2___H;\nNI c__n_1___H;\n"));
+        let said = current.admits(&emulated(
+            "NI a__m_1___H;\nNI b__m_2___H;\nNI c__n_1___H;\n",
+        ));
         assert!(said.is_err_and(|said| said.starts_with("thread-local c would lie")));
     }
 

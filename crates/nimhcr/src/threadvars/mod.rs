@@ -18,12 +18,13 @@ use hashbrown::{HashMap, HashSet};
 use liveswap_runtime::Name;
 
 pub(crate) use self::emulated::{Current as CurrentStruct, Emulated};
-use self::redirect::{Block, Import, Layout, Part, Site};
+use self::redirect::{Import, InBlock, Layout, Part, Site};
 use self::relocatable::{Relocatable, SymbolKind};
 use self::room::Place;
 use crate::align::{Item, Kind, align};
 use crate::c_file::CFile;
 use crate::c_name::CName;
+use crate::collector;
 
 /// A thread-local of one build.
 #[derive(Clone, Debug)]
@@ -120,9 +121,7 @@ impl Homes {
         for (symbol, it) in object.symbols.iter().enumerate() {
             let is_declared = std::str::from_utf8(&it.name).is_ok_and(|it| declared.contains(it));
             let of_threads = it.kind == SymbolKind::ThreadLocal;
-            // The program's own copy of the collector's heap: nobody uses it.
-            let is_used = !it.name.starts_with(b"gch__system_");
-            if is_declared && is_used && it.kind != SymbolKind::Function {
+            if is_declared && it.kind != SymbolKind::Function {
                 found.push(Declared { symbol, of_threads });
             }
         }
@@ -136,11 +135,13 @@ impl Homes {
             return Err(format!("the address of {name} is part of other data"));
         }
         vars.order = order(object, &found);
-        let known = old.map(|old| continued(old, &vars.order)).unwrap_or_default();
+        let known = old
+            .map(|old| continued(old, &vars.order))
+            .unwrap_or_default();
         for Declared { symbol, of_threads } in &found {
             let symbol = &object.symbols[*symbol];
             let size = usize::try_from(symbol.size).unwrap_or(usize::MAX);
-            let same_kind = |place: Place| matches!(place, Place::OfThread(_)) == *of_threads;
+            let same_kind = |place: Place| place.is_of_threads() == *of_threads;
             let before = known.get(&symbol.name).filter(|var| same_kind(var.place));
             let place = match before {
                 Some(var) if var.size == size => Some(var.place),
@@ -165,35 +166,34 @@ impl Homes {
         }
         let layout = Layout::read(file).ok_or("its headers cannot be read")?;
         let places = || found.iter().zip(&vars.vars);
-        let of_threads: HashMap<usize, u64> = places()
-            .filter_map(|(found, var)| match var.place {
-                Place::OfThread(offset) => Some((found.symbol, offset as u64)),
-                Place::OfProcess(_) => None,
-            })
+        let of_threads: HashMap<usize, InBlock> = places()
+            .filter_map(|(found, var)| Some((found.symbol, var.place.in_block()?)))
             .collect();
         let of_process: HashMap<usize, usize> = places()
-            .filter(|(_, var)| matches!(var.place, Place::OfProcess(_)))
+            .filter(|(_, var)| !var.place.is_of_threads())
             .map(|(found, var)| (found.symbol, var.place.address()))
             .collect();
         vars.sites = layout.sites(object, &of_process)?;
-        if of_threads.is_empty() {
-            return Ok(());
+        if of_threads.len() + of_process.len() < found.len() {
+            return Err("the loader does not tell where thread-locals are".to_owned());
         }
-        let block = room::block_of_threads().map(|(module, start)| Block { module, start });
-        let block = block.ok_or("the loader does not tell where thread-locals are")?;
-        let changes = layout.redirect_thread_locals(object, &of_threads, block)?;
+        let changes = layout.redirect_thread_locals(object, &of_threads)?;
         changes.apply(file);
         Ok(())
     }
 
     /// A place that nobody has used yet.
     fn give(&self, module: &Name, name: &[u8], size: usize, of_threads: bool) -> Option<Place> {
+        if of_threads
+            && name.starts_with(collector::PROGRAMS_HEAP)
+            && let Some((module, offset)) = collector::heap_of_threads(size)
+        {
+            return Some(Place::OfLibrary(module, offset));
+        }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let pending = state.pending.entry(module.clone()).or_default();
         let is_same = |var: &&ThreadVar| {
-            var.name == name
-                && var.size == size
-                && matches!(var.place, Place::OfThread(_)) == of_threads
+            var.name == name && var.size == size && var.place.is_of_threads() == of_threads
         };
         if let Some(var) = pending.iter().find(is_same) {
             return Some(var.place);
@@ -287,15 +287,25 @@ impl ThreadVars {
 }
 
 impl Place {
+    /// Where it is among thread-locals, if it is one.
+    fn in_block(self) -> Option<InBlock> {
+        match self {
+            Place::OfProcess(_) => None,
+            Place::OfLibrary(module, offset) => Some(InBlock { module, offset }),
+            Place::OfThread(offset) => {
+                let (module, start) = room::block_of_threads()?;
+                let offset = start + offset as u64;
+                Some(InBlock { module, offset })
+            }
+        }
+    }
+
     /// What code stores that imports a thread-local from here.
     fn word(self, part: Part) -> Option<u64> {
-        match (self, part) {
-            (Place::OfProcess(_), Part::Address) => Some(self.address() as u64),
-            (Place::OfThread(_), Part::Block) => Some(room::block_of_threads()?.0),
-            (Place::OfThread(offset), Part::Offset) => {
-                Some(room::block_of_threads()?.1 + offset as u64)
-            }
-            _ => None,
+        match part {
+            Part::Address => (!self.is_of_threads()).then(|| self.address() as u64),
+            Part::Block => Some(self.in_block()?.module),
+            Part::Offset => Some(self.in_block()?.offset),
         }
     }
 }

@@ -23,13 +23,13 @@ type Header = object::elf::FileHeader64<Endianness>;
 /// Length of a relocation in a file, in bytes, and of its parts.
 const WORD: u64 = 8;
 
-/// Where the thread-locals of a library are to be.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Block {
-    /// The loader's number of the block of thread-locals that they are in.
+/// Where a thread-local is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct InBlock {
+    /// The loader's number of the block of thread-locals that it is in.
     pub(crate) module: u64,
-    /// Where the room for them begins in it, in bytes.
-    pub(crate) start: u64,
+    /// Offset in the block, in bytes.
+    pub(crate) offset: u64,
 }
 
 /// What has to be changed in a file.
@@ -217,7 +217,7 @@ impl<'a> Layout<'a> {
         Ok(all)
     }
 
-    /// Leads code to `places` (an offset in `block` for each symbol by index) instead of the library's own
+    /// Leads code to `places` (for each symbol by index) instead of the library's own
     /// block of thread-locals.
     ///
     /// # Errors
@@ -225,8 +225,7 @@ impl<'a> Layout<'a> {
     pub(crate) fn redirect_thread_locals(
         &self,
         object: &Relocatable<'_>,
-        places: &HashMap<usize, u64>,
-        block: Block,
+        places: &HashMap<usize, InBlock>,
     ) -> Result<Changes, String> {
         let of_places = |reference: &Reference| {
             reference.kind == R_X86_64_TLSLD
@@ -247,12 +246,14 @@ impl<'a> Layout<'a> {
             match (reference.kind, reference.symbol) {
                 (R_X86_64_TLSGD, Some(symbol)) => {
                     let pair = self.target(address, reference).ok_or_else(foreign)?;
-                    let own = self.word(pair + WORD).filter(|_| self.pairs.contains_key(&pair));
+                    let own = self
+                        .word(pair + WORD)
+                        .filter(|_| self.pairs.contains_key(&pair));
                     if !own.is_some_and(|own| same_shift(own, symbol)) {
                         return Err(foreign());
                     }
                     if done.insert(pair) {
-                        self.set_pair(pair, block, places[&symbol], &mut changes)
+                        self.set_pair(pair, places[&symbol], &mut changes)
                             .ok_or_else(foreign)?;
                     }
                 }
@@ -266,7 +267,11 @@ impl<'a> Layout<'a> {
                         return Err("the library has thread-locals that are not Nim's".to_owned());
                     }
                     if done.insert(pair) {
-                        self.set_pair(pair, block, 0, &mut changes)
+                        let module = places.values().next().map_or(0, |place| place.module);
+                        if places.values().any(|place| place.module != module) {
+                            return Err("its code expects them side by side".to_owned());
+                        }
+                        self.set_pair(pair, InBlock { module, offset: 0 }, &mut changes)
                             .ok_or_else(foreign)?;
                     }
                 }
@@ -275,29 +280,24 @@ impl<'a> Layout<'a> {
                     if !same_shift((own - reference.addend) as u64, symbol) {
                         return Err(foreign());
                     }
-                    let new = places[&symbol].checked_add_signed(reference.addend);
+                    let new = places[&symbol].offset.checked_add_signed(reference.addend);
                     let new = new.and_then(|new| i32::try_from(new).ok());
                     let at = self.offset(address, 4).zip(new);
                     let (at, new) = at.ok_or_else(foreign)?;
                     changes.writes.push((at, new.to_le_bytes().to_vec()));
                 }
-                (kind, _) => return Err(format!("its code refers to them in another way ({kind})")),
+                (kind, _) => {
+                    return Err(format!("its code refers to them in another way ({kind})"));
+                }
             }
         }
         Ok(changes)
     }
 
-    /// A pair leads to `offset` in `block`, without a relocation.
-    fn set_pair(
-        &self,
-        pair: u64,
-        block: Block,
-        offset: u64,
-        changes: &mut Changes,
-    ) -> Option<()> {
+    /// A pair leads to `place`, without a relocation.
+    fn set_pair(&self, pair: u64, place: InBlock, changes: &mut Changes) -> Option<()> {
         let at = self.offset(pair, 2 * WORD)?;
-        let words = [block.module, block.start + offset].map(u64::to_le_bytes);
-        let words = words.concat();
+        let words = [place.module, place.offset].map(u64::to_le_bytes).concat();
         changes.writes.push((at, words));
         changes.no_relocation(*self.pairs.get(&pair)?);
         Some(())

@@ -7,11 +7,12 @@ use object::Endianness;
 use object::elf::{
     EM_X86_64, R_X86_64_64, R_X86_64_DTPOFF64, R_X86_64_GOTOFF64, R_X86_64_GOTPCREL,
     R_X86_64_GOTPCRELX, R_X86_64_PC64, R_X86_64_REX_GOTPCRELX, RelocationType, SHF_ALLOC,
-    SHF_EXECINSTR, SHF_TLS, STB_GLOBAL,
-    STB_LOCAL, STT_FUNC, STT_OBJECT, STT_TLS,
+    SHF_EXECINSTR, SHF_TLS, STB_GLOBAL, STB_LOCAL, STT_FUNC, STT_OBJECT, STT_TLS,
 };
 use object::read::SectionIndex;
 use object::read::elf::{FileHeader, Rela, SectionHeader, Sym};
+
+use crate::elf_symbols::plain_name;
 
 type Header = object::elf::FileHeader64<Endianness>;
 
@@ -93,7 +94,7 @@ impl<'a> Relocatable<'a> {
             };
             numbers.insert(number, symbols.len());
             symbols.push(Symbol {
-                name: table.symbol_name(endian, symbol).ok()?.to_vec(),
+                name: plain_name(table.symbol_name(endian, symbol).ok()?).to_vec(),
                 value: symbol.st_value(endian),
                 size: symbol.st_size(endian),
                 kind,
@@ -166,7 +167,9 @@ impl Code<'_> {
         while place + self.bytes.len() <= executable.len() {
             let here = &executable[place..place + self.bytes.len()];
             if &here[start..end] == rarest
-                && rest.iter().all(|(start, end)| here[*start..*end] == self.bytes[*start..*end])
+                && rest
+                    .iter()
+                    .all(|(start, end)| here[*start..*end] == self.bytes[*start..*end])
                 && found.replace(place as u64).is_some()
             {
                 return None;
@@ -223,7 +226,8 @@ mod tests {
                 .collect(),
         };
         let text = b"....abcdWXYZefgh....abcdWXYZefgX";
-        code.find_in(text, 0x1000).map_or(Vec::new(), |at| vec![at as u8])
+        code.find_in(text, 0x1000)
+            .map_or(Vec::new(), |at| vec![at as u8])
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub(crate) enum Place {
     OfThread(usize),
     /// At this offset in the room of the process.
     OfProcess(usize),
+    /// In a block of thread-locals of another library: its number, offset.
+    OfLibrary(u64, u64),
 }
 
 /// What `__tls_get_addr` takes.
@@ -67,6 +69,11 @@ pub(crate) fn take(size: usize, of_threads: bool) -> Option<Place> {
 }
 
 impl Place {
+    /// Every thread has its own.
+    pub(crate) fn is_of_threads(self) -> bool {
+        !matches!(self, Place::OfProcess(_))
+    }
+
     /// The address, for the calling thread.
     pub(crate) fn address(self) -> usize {
         match self {
@@ -74,6 +81,7 @@ impl Place {
                 OF_THREAD.with(|room| room.0.get().cast::<u8>() as usize) + offset
             }
             Place::OfProcess(offset) => OF_PROCESS.0.get().cast::<u8>() as usize + offset,
+            Place::OfLibrary(module, offset) => thread_local(module, offset),
         }
     }
 
@@ -154,7 +162,9 @@ pub(crate) fn lead(sites: &[Site], base: usize) -> Result<(), String> {
             .map_err(|_| "its thread-locals are too far away from its code".to_owned())?;
         fields.push((address, relative));
     }
-    let ranges = fields.iter().map(|(address, _)| *address..*address + size_of::<i32>());
+    let ranges = fields
+        .iter()
+        .map(|(address, _)| *address..*address + size_of::<i32>());
     writable(ranges, libc::PROT_READ | libc::PROT_EXEC, || {
         for (address, relative) in &fields {
             // SAFETY: four bytes of the library's code, found in its file and compared, writable now.
@@ -168,7 +178,9 @@ pub(crate) fn lead(sites: &[Site], base: usize) -> Result<(), String> {
 /// # Errors
 /// Why it is not done; then nothing was changed.
 pub(crate) fn store(words: &[(usize, u64)]) -> Result<(), String> {
-    let ranges = words.iter().map(|(address, _)| *address..*address + size_of::<u64>());
+    let ranges = words
+        .iter()
+        .map(|(address, _)| *address..*address + size_of::<u64>());
     writable(ranges, libc::PROT_READ | libc::PROT_WRITE, || {
         for (address, word) in words {
             // SAFETY: a word of the library's offset table, found in its file, writable now; no code of the
@@ -202,7 +214,9 @@ fn writable(
             return Ok(());
         }
         let error = std::io::Error::last_os_error();
-        Err(format!("its thread-locals cannot be led elsewhere: {error}"))
+        Err(format!(
+            "its thread-locals cannot be led elsewhere: {error}"
+        ))
     };
     protect(libc::PROT_READ | libc::PROT_WRITE)?;
     action();
