@@ -165,10 +165,10 @@ fn find_region(library: &Library, start: usize, size: usize) -> Option<usize> {
         let lists = region + CHUNK_LISTS_AT / size_of::<usize>();
         let is_region = total != 0
             && [sizes[0], sizes[2], sizes[3]] == [total, free, occupied]
-            && sizes[1] % PAGE == 0
+            && sizes[1].is_multiple_of(PAGE)
             && memory[lists..lists + CHUNK_LISTS]
                 .iter()
-                .all(|chunk| chunk % PAGE == 0);
+                .all(|chunk| chunk.is_multiple_of(PAGE));
         if is_region && found.replace(region * size_of::<usize>()).is_some() {
             return None;
         }

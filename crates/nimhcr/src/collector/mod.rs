@@ -21,6 +21,7 @@ use library::Library;
 
 use crate::door::{door, guarded};
 use crate::nim::Nim;
+use crate::threadvars::room;
 
 /// What a reference count grows by for one reference (refc's `rcIncrement`).
 const ONE_REFERENCE: isize = 8;
@@ -54,24 +55,29 @@ struct Start {
 /// given up when they go, and objects that live would be freed. It must be the collector's own heap.
 pub(crate) const PROGRAMS_HEAP: &[u8] = b"gch__system_";
 
-/// Where the collector has the heaps of threads: number of a block of thread-locals, offset. `None` if they
-/// have another size or there are no threads.
+/// Where the collector has the heaps of threads: number of a block of thread-locals, offset. `None` if they are
+/// smaller than what the program takes them for, or there are no threads.
 pub(crate) fn heap_of_threads(size: usize) -> Option<(u64, u64)> {
     let library = Library::find()?;
     let heap = library.hidden(b"gch")?;
-    (heap.thread_local && heap.size as usize == size)
+    (heap.thread_local && heap.size as usize >= size)
         .then_some((library.thread_locals, heap.address))
 }
 
-/// Where the collector has its heap in a program without threads.
+/// Where the collector has the heap of the calling thread, the only one: the program has none (the library may be
+/// compiled with threads all the same; its heap is then the same with a few things more at the end).
 pub(crate) fn heap_of_process(name: &[u8], size: usize) -> Option<NonNull<u8>> {
     if !name.starts_with(PROGRAMS_HEAP) {
         return None;
     }
     let library = Library::find()?;
     let heap = library.hidden(b"gch")?;
-    let address = library.base.wrapping_add(heap.address as usize);
-    NonNull::new(address as *mut u8).filter(|_| !heap.thread_local && heap.size as usize == size)
+    let address = if heap.thread_local {
+        room::thread_local(library.thread_locals, heap.address)
+    } else {
+        library.base.wrapping_add(heap.address as usize)
+    };
+    NonNull::new(address as *mut u8).filter(|_| heap.size as usize >= size)
 }
 
 static START: OnceLock<Start> = OnceLock::new();

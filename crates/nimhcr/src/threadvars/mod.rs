@@ -188,7 +188,7 @@ impl Homes {
             && name.starts_with(collector::PROGRAMS_HEAP)
             && let Some((module, offset)) = collector::heap_of_threads(size)
         {
-            return Some(Place::OfLibrary(module, offset));
+            return Some(Place::Library(module, offset));
         }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let pending = state.pending.entry(module.clone()).or_default();
@@ -290,9 +290,9 @@ impl Place {
     /// Where it is among thread-locals, if it is one.
     fn in_block(self) -> Option<InBlock> {
         match self {
-            Place::OfProcess(_) => None,
-            Place::OfLibrary(module, offset) => Some(InBlock { module, offset }),
-            Place::OfThread(offset) => {
+            Place::Process(_) => None,
+            Place::Library(module, offset) => Some(InBlock { module, offset }),
+            Place::EachThread(offset) => {
                 let (module, start) = room::block_of_threads()?;
                 let offset = start + offset as u64;
                 Some(InBlock { module, offset })

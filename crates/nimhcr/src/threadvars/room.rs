@@ -32,11 +32,11 @@ static TAKEN: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Place {
     /// At this offset in the room of each thread.
-    OfThread(usize),
+    EachThread(usize),
     /// At this offset in the room of the process.
-    OfProcess(usize),
+    Process(usize),
     /// In a block of thread-locals of another library: its number, offset.
-    OfLibrary(u64, u64),
+    Library(u64, u64),
 }
 
 /// What `__tls_get_addr` takes.
@@ -62,26 +62,26 @@ pub(crate) fn take(size: usize, of_threads: bool) -> Option<Place> {
         .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits)
         .ok()?;
     Some(if of_threads {
-        Place::OfThread(start)
+        Place::EachThread(start)
     } else {
-        Place::OfProcess(start)
+        Place::Process(start)
     })
 }
 
 impl Place {
     /// Every thread has its own.
     pub(crate) fn is_of_threads(self) -> bool {
-        !matches!(self, Place::OfProcess(_))
+        !matches!(self, Place::Process(_))
     }
 
     /// The address, for the calling thread.
     pub(crate) fn address(self) -> usize {
         match self {
-            Place::OfThread(offset) => {
+            Place::EachThread(offset) => {
                 OF_THREAD.with(|room| room.0.get().cast::<u8>() as usize) + offset
             }
-            Place::OfProcess(offset) => OF_PROCESS.0.get().cast::<u8>() as usize + offset,
-            Place::OfLibrary(module, offset) => thread_local(module, offset),
+            Place::Process(offset) => OF_PROCESS.0.get().cast::<u8>() as usize + offset,
+            Place::Library(module, offset) => thread_local(module, offset),
         }
     }
 
@@ -102,7 +102,7 @@ pub(crate) fn block_of_threads() -> Option<(u64, u64)> {
     let index = Index { module, offset: 0 };
     // SAFETY: `module` is the loader's number for this library, which is loaded.
     let start = unsafe { __tls_get_addr(&raw const index) } as usize;
-    Some((module, (Place::OfThread(0).address() - start) as u64))
+    Some((module, (Place::EachThread(0).address() - start) as u64))
 }
 
 /// The calling thread's address of a thread-local of a loaded library, by the loader's number of its block.
@@ -244,7 +244,7 @@ mod tests {
         let index = Index { module, offset };
         // SAFETY: the numbers are the loader's own.
         let found = unsafe { __tls_get_addr(&raw const index) } as usize;
-        assert_eq!(found, Place::OfThread(0).address());
+        assert_eq!(found, Place::EachThread(0).address());
     }
 
     #[test]
