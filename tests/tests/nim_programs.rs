@@ -66,5 +66,6 @@ nim_cases! {
     // Thread-locals, and what only they hold.
     thread_vars: debug = Debug, release = Release, mark_and_sweep = MarkAndSweep, threads = Threads,
         threads_release = ThreadsRelease;
+    emulated_vars: threads = EmulatedThreadVars;
     worker_vars: threads = Threads, threads_release = ThreadsRelease;
 }

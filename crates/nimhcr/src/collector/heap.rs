@@ -93,6 +93,11 @@ impl Heap {
         (cell != 0).then_some(cell + HEADER)
     }
 
+    /// Thread-locals are emulated.
+    pub(super) fn is_emulated(&self) -> bool {
+        matches!(self.start, Start::Emulated(_))
+    }
+
     /// The words of the calling thread's emulated thread-locals.
     pub(super) fn emulated(&self) -> Vec<usize> {
         let Start::Emulated(_) = self.start else {

@@ -118,6 +118,15 @@ impl Library {
         (!address.is_null()).then_some(address)
     }
 
+    /// Empties a list of the collector's, whose used `length` this is.
+    pub(super) fn drop_markers(&self, length: &[u8]) {
+        if let Some(length) = self.hidden(length) {
+            let length = self.base.wrapping_add(length.address as usize) as *mut usize;
+            // SAFETY: a variable of the library; the program's only thread is in `hcrInit`.
+            unsafe { length.write(0) };
+        }
+    }
+
     /// Appends a marker to a list of the collector's (`list` and its used `length`); false if the list cannot
     /// be found or is full.
     pub(super) fn add_marker(

@@ -111,6 +111,11 @@ pub(crate) fn adopt(nim: &Nim) {
     let heap = Heap::find(&library);
     // A second value would be the same.
     let _ = nim.collector.set(Collector { visit, heap });
+    if heap.is_some_and(|heap| heap.is_emulated()) {
+        // Library and program have a struct each in the same room, so the library's markers would take the
+        // program's numbers for references. Ours looks at all of the room, the library's part included.
+        library.drop_markers(b"threadLocalMarkersLen");
+    }
     let thread_locals = b"threadLocalMarkers".as_slice();
     let shown = heap.is_some()
         && library.add_marker(thread_locals, b"threadLocalMarkersLen", mark_thread_locals);
