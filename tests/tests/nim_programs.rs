@@ -41,6 +41,9 @@ nim_cases! {
     start_raises: debug = Debug, release = Release;
     start_raises2: debug = Debug;
 
+    library_raises: debug = Debug, release = Release, threads = Threads;
+    instance_globals: debug = Debug, release = Release;
+
     // Modules and handlers.
     adventure: debug = Debug, release = Release;
     calc: debug = Debug, release = Release;
@@ -57,4 +60,12 @@ nim_cases! {
     lru: debug = Debug, release = Release, mark_and_sweep = MarkAndSweep;
     builder: debug = Debug, release = Release, mark_and_sweep = MarkAndSweep;
     inherited: debug = Debug, release = Release, mark_and_sweep = MarkAndSweep;
+
+    var_parameters: debug = Debug, release = Release, threads = Threads;
+
+    // Thread-locals, and what only they hold.
+    thread_vars: debug = Debug, release = Release, mark_and_sweep = MarkAndSweep, threads = Threads,
+        threads_release = ThreadsRelease;
+    emulated_vars: threads = EmulatedThreadVars;
+    worker_vars: threads = Threads, threads_release = ThreadsRelease;
 }

@@ -106,12 +106,46 @@ pub struct Removed<'a> {
     pub on_behalf: bool,
 }
 
+/// A module's file that is about to be loaded.
+#[derive(Debug)]
+pub struct Examined<'a> {
+    /// The module.
+    pub module: &'a Name,
+    /// The content of its file: what is loaded is a private copy of this.
+    pub file: &'a mut Vec<u8>,
+    /// What was noted of the image that it replaces.
+    pub old: Option<Note>,
+    /// The program runs already.
+    pub reload: bool,
+}
+
 /// What a compiler's output adds to the module protocol. The defaults add nothing.
 pub trait Dialect: Send + Sync + 'static {
-    /// Looks at a module's file before it is loaded. `reload`: the program runs already.
-    fn examine(&self, _module: &Name, _file: &[u8], _reload: bool) -> Option<Note> {
+    /// Looks at a module's file before it is loaded, and may change the private copy that will be loaded.
+    fn examine(&self, _module: &mut Examined<'_>) -> Option<Note> {
         None
     }
+
+    /// A private copy was loaded at `base` (the difference between addresses in the process and in the
+    /// file); none of its code has run but constructors and the protocol's two getters.
+    ///
+    /// # Errors
+    /// Why the image cannot be used: the reload is refused.
+    fn loaded(&self, _note: &Note, _base: usize) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// All images of a start or reload are loaded (`new`, by their notes); `loaded` are those that run. What they
+    /// need of each other beyond what the loader does can be filled in.
+    ///
+    /// # Errors
+    /// The image (its index) that cannot be used, and why: the reload is refused.
+    fn link(&self, _new: &[Option<Note>], _loaded: &[Note]) -> Result<(), (usize, String)> {
+        Ok(())
+    }
+
+    /// The image with this note takes its module's place now.
+    fn committed(&self, _module: &Name, _note: &Note) {}
 
     /// How far the build is that the files of these modules come from (each with what was noted of its
     /// running image). Asked when a file changed: libraries of two builds must not be mixed.
@@ -155,6 +189,11 @@ pub trait Dialect: Send + Sync + 'static {
     /// that it must stay, and be the same if it returns.
     fn keeps_global(&self, _name: &[u8]) -> bool {
         false
+    }
+
+    /// Memory (`size` bytes, never given back) where a global lies already that is registered for the first time.
+    fn memory_of_global(&self, _name: &[u8], _size: usize) -> Option<NonNull<u8>> {
+        None
     }
 
     /// Whether a global of this name is the system module's, also when another module claims it.

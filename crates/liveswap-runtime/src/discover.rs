@@ -12,7 +12,7 @@ use std::time::Instant;
 use hashbrown::HashSet;
 
 use crate::copies;
-use crate::dialect::{Build, ChangedModule, SymbolPlan};
+use crate::dialect::{Build, ChangedModule, Examined, SymbolPlan};
 use crate::error::{Error, Step};
 use crate::image::{Image, ImageId, Note};
 use crate::module_file::{self, Rejected};
@@ -162,7 +162,7 @@ impl Walk<'_> {
             }
         }
         let name = self.runtime.registry().registry.module(id).name.clone();
-        let image = self.load(&name, self.outdated.contains(&id))?;
+        let image = self.load(id, &name, self.outdated.contains(&id))?;
         let imports = self.runtime.registry().registry.module_ids(&image.imports);
         self.prepared.images.push(NewImage {
             id,
@@ -175,7 +175,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn load(&mut self, name: &Name, replaces: bool) -> Result<Image, Error> {
+    fn load(&mut self, id: ModuleId, name: &Name, replaces: bool) -> Result<Image, Error> {
         tracing::debug!(module = %name, "load");
         if let Some(folder) = name.as_path().parent()
             && self.folders.insert(folder.to_owned())
@@ -185,24 +185,32 @@ impl Walk<'_> {
         }
         let settle = self.runtime.settings().settle;
         let rejected = self.refused.as_ref().filter(|file| file.module == *name);
-        let file = module_file::read(name.as_path(), settle, rejected.map(|file| file.stamp))
+        let mut file = module_file::read(name.as_path(), settle, rejected.map(|file| file.stamp))
             .map_err(|Rejected { step, cause, stamp }| {
-                self.refused = Some(RefusedFile {
-                    module: name.clone(),
-                    stamp,
-                });
-                Error::Module {
-                    module: name.clone(),
-                    step,
-                    cause,
-                }
-            })?;
-        let note = self
-            .runtime
-            .dialect()
-            .examine(name, &file.bytes, self.runtime.is_started());
-        let id = ImageId(NEXT_IMAGE.fetch_add(1, Ordering::Relaxed));
-        Image::load(id, name, &file, note).inspect_err(|_| {
+            self.refused = Some(RefusedFile {
+                module: name.clone(),
+                stamp,
+            });
+            Error::Module {
+                module: name.clone(),
+                step,
+                cause,
+            }
+        })?;
+        let old = {
+            let state = self.runtime.registry();
+            let module = state.registry.module(id);
+            module.image.as_ref().and_then(|image| image.note.clone())
+        };
+        let dialect = self.runtime.dialect();
+        let note = dialect.examine(&mut Examined {
+            module: name,
+            file: &mut file.bytes,
+            old,
+            reload: self.runtime.is_started(),
+        });
+        let image = ImageId(NEXT_IMAGE.fetch_add(1, Ordering::Relaxed));
+        Image::load(image, name, &file, note, dialect).inspect_err(|_| {
             self.refused = Some(RefusedFile {
                 module: name.clone(),
                 stamp: Some(file.version.stamp()),
@@ -228,6 +236,19 @@ fn plan(runtime: &Runtime, prepared: &mut Prepared) -> Result<(), Error> {
         .images()
         .filter_map(|image| image.note.clone())
         .collect();
+    let new: Vec<Option<Note>> = prepared
+        .images
+        .iter()
+        .map(|new| new.image.note.clone())
+        .collect();
+    if let Err((at, cause)) = runtime.dialect().link(&new, &loaded) {
+        let module = prepared.images[at].id;
+        return Err(Error::Module {
+            module: state.registry.module(module).name.clone(),
+            step: Step::Load,
+            cause,
+        });
+    }
     let changed: Vec<ChangedModule> = prepared
         .changed
         .iter()

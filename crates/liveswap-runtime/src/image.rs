@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::copies::PrivateCopy;
+use crate::dialect::Dialect;
 use crate::error::{Error, Step};
 use crate::module_file::{FileVersion, ModuleFile};
 use crate::sys::loader::Library;
@@ -145,6 +146,7 @@ impl Image {
         module: &Name,
         file: &ModuleFile,
         note: Option<Note>,
+        dialect: &dyn Dialect,
     ) -> Result<Image, Error> {
         let failed = |step, cause| Error::Module {
             module: module.clone(),
@@ -164,6 +166,12 @@ impl Image {
             );
             failed(Step::Load, words)
         })?;
+        let base = library.base();
+        if let Some(note) = &note {
+            dialect
+                .loaded(note, base)
+                .map_err(|cause| failed(Step::Load, cause))?;
+        }
         let find = |name: &'static CStr| {
             library.symbol(name).ok_or_else(|| {
                 failed(
@@ -189,7 +197,6 @@ impl Image {
         };
         let hash =
             hash.ok_or_else(|| failed(Step::Exports, "HcrGetSigHash returned null".to_owned()))?;
-        let base = library.base();
         let range = base.wrapping_add(file.span.0)..base.wrapping_add(file.span.1);
         Ok(Image {
             id,

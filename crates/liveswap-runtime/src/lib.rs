@@ -30,8 +30,8 @@ mod transaction;
 mod turn;
 
 pub use dialect::{
-    Build, ChangedModule, Detached, Dialect, KnownSymbol, Plain, Removed, RemovedProc, SymbolId,
-    SymbolPlan,
+    Build, ChangedModule, Detached, Dialect, Examined, KnownSymbol, Plain, Removed, RemovedProc,
+    SymbolId, SymbolPlan,
 };
 pub use error::{Error, Step};
 pub use image::{

@@ -21,9 +21,11 @@ pub struct Storage {
 enum Memory {
     Heap(NonNull<u8>, Layout),
     Pages(Pages),
+    /// Somebody else's, who never gives it back.
+    Others(NonNull<u8>),
 }
 
-// SAFETY: the memory is owned; the run-time itself never reads or writes it after `new`.
+// SAFETY: the memory is owned (or never given back); the run-time itself never reads or writes it after `new`.
 unsafe impl Send for Storage {}
 // SAFETY: as above.
 unsafe impl Sync for Storage {}
@@ -46,11 +48,19 @@ impl Storage {
         })
     }
 
-    /// Zeroes it again, for another life under the same address.
+    /// Memory that somebody else has made, and never gives back.
+    pub fn of_others(memory: NonNull<u8>) -> Storage {
+        Storage {
+            memory: Memory::Others(memory),
+        }
+    }
+
+    /// Zeroes it again, for another life under the same address. What others have made stays as it is.
     pub fn clear(&mut self) {
         let size = match &self.memory {
             Memory::Heap(_, layout) => layout.size(),
             Memory::Pages(pages) => pages.len(),
+            Memory::Others(_) => return,
         };
         // SAFETY: `size` bytes are allocated; what old code of the program does with memory of a removed
         // global is a race of the program's own making.
@@ -62,6 +72,7 @@ impl Storage {
         match &self.memory {
             Memory::Heap(memory, _) => *memory,
             Memory::Pages(pages) => pages.base(),
+            Memory::Others(memory) => *memory,
         }
     }
 }

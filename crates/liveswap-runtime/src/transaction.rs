@@ -289,6 +289,9 @@ impl State {
         for NewImage { id, image, imports } in prepared.images {
             let hash = image.hash.clone();
             let module = registry.module_mut(id);
+            if let Some(note) = &image.note {
+                runtime.dialect().committed(&module.name, note);
+            }
             module.imports = imports;
             module.loaded = generation;
             module.uninitialised = true;

@@ -48,7 +48,7 @@ pub unsafe extern "C-unwind" fn hcrRegisterProc(
         let Some(symbol) = (unsafe { symbol("hcrRegisterProc", module, name) }) else {
             return std::ptr::null_mut();
         };
-        let target = CodeAddress(function as usize);
+        let target = CodeAddress(collector::stands_for(function as usize));
         address_or_stub(door().runtime.register_proc(symbol, target))
     })
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::SystemTime;
 
-use crate::c_name;
+use crate::c_name::{self, CName};
 
 /// Fingerprints are compared within this process only.
 pub(crate) type FastHasher = <DefaultHashBuilder as BuildHasher>::Hasher;
@@ -48,6 +48,64 @@ impl CFile {
             text,
             doubtful,
         })
+    }
+}
+
+impl CFile {
+    /// The thread-locals that the file declares: `N_LIB_PRIVATE [NIM_THREADVAR] TYPE NAME;`. Ordinary globals are
+    /// pointers of the file's own in programs that are reloaded.
+    pub(crate) fn thread_vars(&self) -> HashSet<&str> {
+        let declared = self.text.lines().filter_map(|line| {
+            let rest = line.strip_prefix("N_LIB_PRIVATE ")?.strip_suffix(';')?;
+            let is_variable = !rest.contains(['(', '=', '[']) && !rest.contains("NIM_CONST ");
+            rest.rsplit([' ', '*']).next().filter(|_| is_variable)
+        });
+        declared.collect()
+    }
+
+    /// The globals that belong to procs (`{.global.}`), each with the proc: the last one before it in the order of
+    /// the source that uses it.
+    pub(crate) fn globals_of_procs(&self) -> HashMap<Vec<u8>, Vec<u8>> {
+        let mut owners: HashMap<&str, Option<(u64, &str)>> = HashMap::new();
+        // They are registered ahead of the module's own code.
+        let end = self.text.find("/* preInitProc end */").unwrap_or(0);
+        let start = self.text[..end].rfind("Init000)(void)").unwrap_or(end);
+        for line in self.text[start..end].lines() {
+            if let Some(call) = line.trim_start().strip_prefix("if (hcrRegisterGlobal(")
+                && let Some(name) = call.split('"').nth(3)
+            {
+                owners.insert(name, None);
+            }
+        }
+        if owners.is_empty() {
+            return HashMap::new();
+        }
+        let item = |name: &str| CName::parse(name.as_bytes()).map(|name| name.item);
+        for function in functions(&self.text) {
+            let Some(of_function) = item(function.name) else {
+                continue;
+            };
+            for word in words(function.body) {
+                if let Some(owner) = owners.get_mut(word)
+                    && item(word).is_some_and(|of_global| of_function < of_global)
+                    && owner.is_none_or(|(of_owner, _)| of_owner < of_function)
+                {
+                    *owner = Some((of_function, function.name));
+                }
+            }
+        }
+        let bytes = |name: &str| name.as_bytes().to_vec();
+        owners
+            .into_iter()
+            .filter_map(|(global, owner)| Some((bytes(global), bytes(owner?.1))))
+            .collect()
+    }
+
+    /// The object that the compiler made of the file.
+    pub(crate) fn object_path(&self) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push(".o");
+        path.into()
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use liveswap_runtime::{
-    Build, ChangedModule, CodeAddress, Dialect, Name, Note, Removed, RemovedProc, SymbolPlan,
+    Build, ChangedModule, CodeAddress, Dialect, Examined, Name, Note, Removed, RemovedProc,
+    SymbolPlan,
 };
 
 use crate::c_name::{self, CName};
@@ -30,8 +31,8 @@ impl NimDialect {
 }
 
 impl Dialect for NimDialect {
-    fn examine(&self, module: &Name, file: &[u8], reload: bool) -> Option<Note> {
-        let facts = Facts::gather(module, file, reload);
+    fn examine(&self, module: &mut Examined<'_>) -> Option<Note> {
+        let facts = Facts::gather(module, &self.nim.thread_vars);
         if let Some(symbols) = &facts.symbols {
             if symbols.version_two {
                 self.nim.version_two.store(true, Ordering::Relaxed);
@@ -39,6 +40,31 @@ impl Dialect for NimDialect {
             self.nim.add_constants(&symbols.constants);
         }
         Some(Arc::new(facts))
+    }
+
+    fn loaded(&self, note: &Note, base: usize) -> Result<(), String> {
+        let Some(facts) = Facts::of(Some(note)) else {
+            return Ok(());
+        };
+        if let Some(emulated) = &facts.emulated {
+            self.nim.emulated.admits(emulated)?;
+        }
+        let thread_vars = facts.thread_vars.as_ref();
+        thread_vars.map_or(Ok(()), |thread_vars| thread_vars.loaded(base))
+    }
+
+    fn link(&self, new: &[Option<Note>], loaded: &[Note]) -> Result<(), (usize, String)> {
+        let vars = |note| Facts::of(note).and_then(|facts| facts.thread_vars.as_ref());
+        let new: Vec<_> = new.iter().map(|note| vars(note.as_ref())).collect();
+        let loaded: Vec<_> = loaded.iter().filter_map(|note| vars(Some(note))).collect();
+        self.nim.thread_vars.link(&new, &loaded)
+    }
+
+    fn committed(&self, module: &Name, note: &Note) {
+        self.nim.thread_vars.committed(module);
+        if let Some(emulated) = Facts::of(Some(note)).and_then(|facts| facts.emulated.as_ref()) {
+            self.nim.emulated.committed(emulated);
+        }
     }
 
     fn build(&self, modules: &[(Name, Option<Note>)]) -> Build {
@@ -69,6 +95,10 @@ impl Dialect for NimDialect {
                 Facts::of(module.old.as_ref()),
                 Facts::of(module.new.as_ref()),
             );
+            if let Some(new) = new.and_then(|new| new.thread_vars.as_ref()) {
+                let old = old.and_then(|old| old.thread_vars.as_ref());
+                plan.notices.extend(new.notices(&module.module, old));
+            }
             if let (Some(old), Some(new)) = (old, new) {
                 types.extend(layouts::changed(&old.layouts, &new.layouts));
             }
@@ -115,6 +145,11 @@ impl Dialect for NimDialect {
         // Type infos and their nodes: living objects and other type infos refer to them.
         type_infos::is_type_info(name)
             || (name.starts_with(b"TM__") && CName::parse(name).is_none())
+    }
+
+    fn memory_of_global(&self, name: &[u8], size: usize) -> Option<NonNull<u8>> {
+        let shared = self.nim.type_infos.shared(name, size);
+        shared.or_else(|| collector::heap_of_process(name, size))
     }
 
     fn is_global_of_system(&self, name: &[u8]) -> bool {

@@ -15,6 +15,23 @@ pub(crate) struct Symbol {
     pub(crate) address: u64,
     /// Size in bytes.
     pub(crate) size: u64,
+    /// Every thread has its own; the address is an offset in the file's block of thread-locals.
+    pub(crate) thread_local: bool,
+}
+
+/// The name that Nim gave a symbol: its C++ backend leaves them to the C++ compiler, which puts the length in front
+/// and the types of parameters behind (`_Z5show_v`, `_ZL5count`).
+pub(crate) fn plain_name(name: &[u8]) -> &[u8] {
+    let Some(rest) = name.strip_prefix(b"_Z") else {
+        return name;
+    };
+    let rest = rest.strip_prefix(b"L").unwrap_or(rest);
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let length = std::str::from_utf8(&rest[..digits]).ok();
+    let length = length.and_then(|length| length.parse::<usize>().ok());
+    length
+        .and_then(|length| rest[digits..].get(..length))
+        .unwrap_or(name)
 }
 
 /// Calls `each` with name and place of every symbol that the file defines. Returns `None` if the file
@@ -36,13 +53,34 @@ pub(crate) fn for_each<'a>(file: &'a [u8], mut each: impl FnMut(&'a [u8], Symbol
     for symbol in symbols.iter().filter(|symbol| !symbol.is_undefined(endian)) {
         if let Ok(name) = symbols.symbol_name(endian, symbol) {
             each(
-                name,
+                plain_name(name),
                 Symbol {
                     address: symbol.st_value(endian).into(),
                     size: symbol.st_size(endian).into(),
+                    thread_local: symbol.st_type() == object::elf::STT_TLS,
                 },
             );
         }
     }
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_the_cpp_backend_are_taken_out_of_what_the_compiler_makes_of_them() {
+        assert_eq!(plain_name(b"_Z13f__m_1___H_acv"), b"f__m_1___H_ac");
+        assert_eq!(plain_name(b"_ZL9g__m_2__HP3Env"), b"g__m_2__H");
+        for name in [
+            &b"show__m_1___H"[..],
+            b"_Z",
+            b"_Z99short",
+            b"_ZN3std4f",
+            b"",
+        ] {
+            assert_eq!(plain_name(name), name);
+        }
+    }
 }

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use hashbrown::{HashMap, HashSet};
-use liveswap_runtime::{Name, Note};
+use liveswap_runtime::{Examined, Name, Note};
 
 use crate::c_file::{CFile, Definitions, functions, words};
 use crate::c_name::CName;
 use crate::closures::{self, Closures};
 use crate::elf_symbols;
 use crate::layouts::{self, Layouts};
+use crate::threadvars::{Emulated, Homes, ThreadVars};
 
 /// What is noted of a library.
 #[derive(Debug)]
@@ -20,9 +21,15 @@ pub(crate) struct Facts {
     /// Fingerprints of the bodies of anonymous procs, by name.
     pub(crate) bodies: HashMap<Vec<u8>, u64>,
     pub(crate) layouts: Layouts,
+    /// Procs by their `{.global.}` variables.
+    pub(crate) globals_of_procs: HashMap<Vec<u8>, Vec<u8>>,
     /// `None` if neither the library's symbol table nor the C file tells; empty for the first build,
     /// which is matched with nothing.
     pub(crate) symbols: Option<Symbols>,
+    /// `None` if the module has none.
+    pub(crate) thread_vars: Option<ThreadVars>,
+    /// `None` if they are not emulated.
+    pub(crate) emulated: Option<Emulated>,
     /// The C file, and when it was looked at.
     source: Option<PathBuf>,
     read_at: SystemTime,
@@ -42,14 +49,21 @@ pub(crate) struct Symbols {
 
 impl Facts {
     /// Looks at the library of `module`, whose content is `file`.
-    pub(crate) fn gather(module: &Name, file: &[u8], reload: bool) -> Facts {
+    /// Leads the library to the places of its thread-locals.
+    pub(crate) fn gather(examined: &mut Examined<'_>, homes: &Homes) -> Facts {
+        let (module, reload) = (examined.module, examined.reload);
+        let old = examined.old.take();
+        let old = Facts::of(old.as_ref()).and_then(|old| old.thread_vars.as_ref());
         let read_at = SystemTime::now();
-        let symbols = Symbols::of_library(file, reload);
+        let symbols = Symbols::of_library(examined.file, reload);
         let mut facts = Facts {
             closures: None,
             bodies: HashMap::new(),
             layouts: Layouts::new(),
+            globals_of_procs: HashMap::new(),
             symbols,
+            thread_vars: None,
+            emulated: None,
             source: None,
             read_at,
         };
@@ -57,10 +71,15 @@ impl Facts {
             let definitions = Definitions::new(&file.text);
             facts.closures = Some(closures::of_file(&file, &definitions));
             facts.bodies = definitions.anonymous_bodies(&file);
+            if !file.doubtful {
+                facts.globals_of_procs = file.globals_of_procs();
+            }
             facts.layouts = layouts::of_file(&file, &definitions);
             if facts.symbols.is_none() && !file.doubtful {
                 facts.symbols = Some(Symbols::of_c_file(&file, reload));
             }
+            facts.emulated = Emulated::of_text(&file.text, &definitions);
+            facts.thread_vars = homes.prepare(module, examined.file, &file, old);
             facts.source = Some(file.path);
         }
         facts

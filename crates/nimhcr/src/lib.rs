@@ -22,4 +22,5 @@ mod layouts;
 mod matching;
 mod nim;
 mod nim_string;
+mod threadvars;
 mod type_infos;

@@ -133,7 +133,8 @@ impl<'a> Matching<'a> {
         for symbols in [&mut old, &mut new] {
             symbols.sort_by(|a, b| (a.item, a.name).cmp(&(b.item, b.name)));
         }
-        let matched = self.align(&old, &new);
+        let mut matched = self.align(&old, &new);
+        self.part_globals_of_other_procs(&old, &new, &mut matched);
         let mut continued = HashSet::new();
         for (symbol, partner) in new.iter().zip(&matched) {
             let known = match partner {
@@ -162,6 +163,47 @@ impl<'a> Matching<'a> {
             {
                 self.plan.removed.push(known.id);
             }
+        }
+    }
+
+    /// A `{.global.}` variable belongs to its proc: it does not continue that of another proc (another
+    /// instance of a generic one, for example), although both may have one name and one type.
+    fn part_globals_of_other_procs(
+        &self,
+        old: &[Placed<'_>],
+        new: &[Placed<'_>],
+        matched: &mut [Option<usize>],
+    ) {
+        let proc = |facts: &[&Facts], symbol: &Placed<'_>| {
+            let mut owners = facts.iter().map(|facts| &facts.globals_of_procs);
+            let owner = owners.find_map(|owners| owners.get(symbol.name))?;
+            Some(c_name::identity(owner))
+        };
+        let mut parted = Vec::new();
+        for (n, partner) in matched.iter_mut().enumerate() {
+            let Some(o) = *partner else { continue };
+            let owner = proc(&self.new, &new[n]);
+            let before = proc(&self.loaded, &old[o]);
+            if let (Some(owner), Some(before)) = (owner, before)
+                && owner != before
+            {
+                *partner = None;
+                parted.push((n, owner));
+            }
+        }
+        if parted.is_empty() {
+            return;
+        }
+        let mut taken: HashSet<usize> = matched.iter().flatten().copied().collect();
+        for (n, owner) in parted {
+            let identity = c_name::identity(new[n].name);
+            let partner = (0..old.len()).find(|o| {
+                !taken.contains(o)
+                    && c_name::identity(old[*o].name) == identity
+                    && proc(&self.loaded, &old[*o]).as_ref() == Some(&owner)
+            });
+            taken.extend(partner);
+            matched[n] = partner;
         }
     }
 

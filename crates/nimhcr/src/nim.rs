@@ -6,6 +6,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use hashbrown::HashSet;
 
 use crate::collector::Collector;
+use crate::threadvars::{CurrentStruct, Homes};
 use crate::type_infos::TypeInfos;
 
 #[derive(Debug, Default)]
@@ -14,6 +15,8 @@ pub(crate) struct Nim {
     pub(crate) version_two: AtomicBool,
     pub(crate) collector: OnceLock<Collector>,
     pub(crate) type_infos: TypeInfos,
+    pub(crate) thread_vars: Homes,
+    pub(crate) emulated: CurrentStruct,
     /// What the names of all modules of the standard library begin with.
     standard: OnceLock<Vec<u8>>,
     /// Closures of former images may be running: from here on they may call what nobody else needs.

@@ -5,8 +5,12 @@
 //! objects of the type refer to through inherited fields. The field is filled in as soon as the marker
 //! is registered, a few lines later in the same `DatInit000`.
 
+//!
+//! Program and `libnimrtl.so` have a type info each for the exceptions that both know, and `except ValueError`
+//! compares addresses: it would miss what the library raises. The program gets the library's.
+
 use std::ptr::NonNull;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use hashbrown::HashMap;
 use liveswap_runtime::CodeAddress;
@@ -20,6 +24,13 @@ const MARKER: &[u8] = b"Marker_ty";
 /// `node` and `finalizer`.
 const MARKER_FIELD: usize = 6;
 
+/// `TNimType.base` in words.
+const BASE_FIELD: usize = 3;
+/// What the type info of `Exception`, the base of all, begins with.
+const EXCEPTION: &[u8] = b"NTIexception__";
+/// Exceptions are derived no deeper than that.
+const DEEPEST: usize = 32;
+
 /// Whether a global is a type info: `NTI…__HASH_`.
 pub(crate) fn is_type_info(name: &[u8]) -> bool {
     name.starts_with(TYPE_INFO) && name.ends_with(b"_") && CName::parse(name).is_none()
@@ -29,9 +40,49 @@ pub(crate) fn is_type_info(name: &[u8]) -> bool {
 #[derive(Debug, Default)]
 pub(crate) struct TypeInfos {
     by_hash: Mutex<HashMap<Vec<u8>, usize>>,
+    /// Addresses and sizes of type infos of exceptions in `libnimrtl.so`, by name.
+    exceptions: OnceLock<HashMap<Vec<u8>, (usize, usize)>>,
 }
 
 impl TypeInfos {
+    /// From here on the program shares the type infos of exceptions with the library whose type infos these are:
+    /// name, address and size of each.
+    pub(crate) fn share_exceptions<'a>(&self, all: impl Iterator<Item = (&'a [u8], usize, usize)>) {
+        let all: Vec<(&[u8], usize, usize)> = all
+            .filter(|(_, address, size)| {
+                *size > MARKER_FIELD * size_of::<usize>() && address % align_of::<usize>() == 0
+            })
+            .collect();
+        let by_address: HashMap<usize, &[u8]> = all
+            .iter()
+            .map(|(name, address, _)| (*address, *name))
+            .collect();
+        let is_exception = |mut info: usize| {
+            for _ in 0..DEEPEST {
+                let Some(name) = by_address.get(&info) else {
+                    return false;
+                };
+                if name.starts_with(EXCEPTION) {
+                    return true;
+                }
+                // SAFETY: a type info of the library, larger than this field; the library was initialised when it
+                // was loaded.
+                info = unsafe { *(info as *const usize).add(BASE_FIELD) };
+            }
+            false
+        };
+        let exceptions = all.iter().filter(|(_, address, _)| is_exception(*address));
+        let exceptions = exceptions.map(|(name, address, size)| (name.to_vec(), (*address, *size)));
+        // A second value would be the same.
+        let _ = self.exceptions.set(exceptions.collect());
+    }
+
+    /// Where a global of this name and size lies already: a type info that is shared.
+    pub(crate) fn shared(&self, name: &[u8], size: usize) -> Option<NonNull<u8>> {
+        let (address, has) = self.exceptions.get()?.get(name)?;
+        NonNull::new(*address as *mut u8).filter(|_| *has == size)
+    }
+
     /// A global was registered.
     pub(crate) fn registered(&self, name: &[u8], address: NonNull<u8>) {
         if is_type_info(name)
@@ -90,6 +141,28 @@ mod tests {
                 .enumerate()
                 .all(|(n, word)| n == MARKER_FIELD || *word == 1)
         );
+    }
+
+    #[test]
+    fn exceptions_are_shared_and_nothing_else() {
+        let mut memory = [[0usize; 8]; 4];
+        let address = |n: usize| memory[n].as_ptr() as usize;
+        let (root, value, other) = (address(0), address(1), address(2));
+        memory[1][BASE_FIELD] = root;
+        memory[3][BASE_FIELD] = other;
+        let all: [(&[u8], usize, usize); 4] = [
+            (b"NTIexception__a_", memory[0].as_ptr() as usize, 64),
+            (b"NTIvalueerror__b_", memory[1].as_ptr() as usize, 64),
+            (b"NTIshape__c_", memory[2].as_ptr() as usize, 64),
+            (b"NTIsquare__d_", memory[3].as_ptr() as usize, 64),
+        ];
+        let infos = TypeInfos::default();
+        infos.share_exceptions(all.into_iter());
+        let shared = infos.shared(b"NTIvalueerror__b_", 64);
+        assert_eq!(shared.map(|at| at.as_ptr() as usize), Some(value));
+        assert_eq!(infos.shared(b"NTIvalueerror__b_", 72), None);
+        assert_eq!(infos.shared(b"NTIsquare__d_", 64), None);
+        assert_eq!(infos.shared(b"NTIshape__c_", 64), None);
     }
 
     #[test]

@@ -17,6 +17,12 @@ pub enum Build {
     Release,
     /// A debug build with the mark-and-sweep collector.
     MarkAndSweep,
+    /// A debug build with threads: Nim 1.6 has none by default.
+    Threads,
+    /// A release build with threads.
+    ThreadsRelease,
+    /// A debug build with threads whose thread-locals are fields of one struct.
+    EmulatedThreadVars,
 }
 
 impl Build {
@@ -25,6 +31,9 @@ impl Build {
             Self::Debug => &[],
             Self::Release => &["-d:release"],
             Self::MarkAndSweep => &["--gc:markAndSweep"],
+            Self::Threads => &["--threads:on"],
+            Self::ThreadsRelease => &["--threads:on", "-d:release"],
+            Self::EmulatedThreadVars => &["--threads:on", "--tlsEmulation:on"],
         }
     }
 
@@ -33,6 +42,9 @@ impl Build {
             Self::Debug => "debug",
             Self::Release => "release",
             Self::MarkAndSweep => "mark-and-sweep",
+            Self::Threads => "threads",
+            Self::ThreadsRelease => "threads-release",
+            Self::EmulatedThreadVars => "emulated-thread-vars",
         }
     }
 }

@@ -119,9 +119,11 @@ impl Registry {
                 let main_knows_it = returned.is_some();
                 let storage = match returned {
                     Some(storage) => storage,
-                    None => {
-                        Storage::new(bytes).map_err(|error| no_memory(self, error.to_string()))?
-                    }
+                    None => match dialect.memory_of_global(name, bytes) {
+                        Some(memory) => Storage::of_others(memory),
+                        None => Storage::new(bytes)
+                            .map_err(|error| no_memory(self, error.to_string()))?,
+                    },
                 };
                 let id = self.new_global(module, Name::new(name), storage);
                 if main_knows_it && let Some(global) = self.globals[id.0 as usize].as_mut() {
