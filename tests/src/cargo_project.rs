@@ -225,7 +225,7 @@ pub fn replaced(text: &str, from: &str, to: &str) -> String {
     text.replacen(from, to, 1)
 }
 
-fn fixtures() -> &'static Path {
+pub(crate) fn fixtures() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/cargo"))
 }
 
@@ -236,7 +236,7 @@ fn make_parent(path: &Path) {
 }
 
 #[track_caller]
-fn copy_folder(from: &Path, to: &Path) {
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a folder can be made");
     for entry in fs::read_dir(from).expect("the fixture can be listed") {
         let entry = entry.expect("the fixture can be listed");

@@ -11,6 +11,7 @@ pub mod cargo_project;
 pub mod compiler;
 pub mod corpus;
 pub mod elf_damage;
+pub mod field;
 mod held;
 pub mod library;
 pub mod live;

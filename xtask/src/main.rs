@@ -24,14 +24,18 @@ usage: cargo xtask COMMAND
 
   test [ARGS]   get the tools, build the library, run all tests (ARGS go to cargo test)
   demo [nim]    edit a program while it runs and show that its state stays: a Cargo workspace, or a Nim program
-  ci            lint, demo, test: what must pass before a change lands
+  ci            lint, demo, field, test: what must pass before a change lands
   lint          format, clippy and tidy
   corpus [ARGS] run the programs with labelled edits of tests/corpus (`corpus --help` lists the options)
+  field [ARGS]  edit real programs of the registry while they are used (`field --help` lists the options)
   random-edits [ARGS]  edit random programs at random while they run
   server-load [ARGS]   edit a server under load and look at each of its answers
   tidy          the rules of the code that no compiler checks
   setup         only get the tools that the tests need
   help          this text";
+
+/// The programs of the field that are small enough for each change; `.ci/run` names them, too.
+const FIELD_IN_CI: [&str; 2] = ["mini-redis", "dufs"];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -52,7 +56,7 @@ fn main() -> ExitCode {
 fn run(command: &str, args: &[String], stages: &mut Stages) -> Result<()> {
     if !matches!(
         command,
-        "test" | "demo" | "corpus" | "random-edits" | "server-load"
+        "test" | "demo" | "corpus" | "field" | "random-edits" | "server-load"
     ) && !args.is_empty()
     {
         return Err(format!("takes no arguments\n\n{USAGE}"));
@@ -66,6 +70,7 @@ fn run(command: &str, args: &[String], stages: &mut Stages) -> Result<()> {
         "tidy" => stages.run("tidy", || tidy::check(&Project::find()?)),
         "lint" => lint(&Project::find()?, stages),
         "test" => test(&Project::find()?, args, stages),
+        "field" => field(&Project::find()?, args),
         "corpus" | "random-edits" | "server-load" => run_tool(&Project::find()?, command, args),
         "demo" => match args {
             [] => demo::cargo(&Project::find()?, stages),
@@ -79,6 +84,8 @@ fn run(command: &str, args: &[String], stages: &mut Stages) -> Result<()> {
             lint(&project, stages)?;
             demo::cargo(&project, stages)?;
             demo::nim(&project, stages)?;
+            let programs = FIELD_IN_CI.map(str::to_owned);
+            stages.run("field", || field(&project, &programs))?;
             test(&project, &[], stages)
         }
         other => Err(format!("no such command: {other}\n\n{USAGE}")),
@@ -116,6 +123,16 @@ fn run_tool(project: &Project, name: &str, args: &[String]) -> Result<()> {
     ];
     cargo_args.extend(args.iter().map(String::as_str));
     project.cargo(&cargo_args, &[])
+}
+
+/// The programs of the field, with what they need: those of CI need only what tests need.
+fn field(project: &Project, args: &[String]) -> Result<()> {
+    let mut names = args.iter().filter(|it| !it.starts_with('-')).peekable();
+    let all = names.peek().is_none();
+    if all || !names.all(|name| FIELD_IN_CI.contains(&name.as_str())) {
+        tools::provide(tools::FOR_FIELD)?;
+    }
+    run_tool(project, "field", args)
 }
 
 fn test(project: &Project, args: &[String], stages: &mut Stages) -> Result<()> {

@@ -59,7 +59,21 @@ const TMUX: Tool = Tool {
     what_for: "a terminal whose screen a test can read",
 };
 
+const XVFB: Tool = Tool {
+    program: "Xvfb",
+    packages: &[
+        "xvfb",
+        "libgl1",
+        "libgl1-mesa-dri",
+        "libxi6",
+        "libxkbcommon0",
+    ],
+    what_for: "a display for a game",
+};
+
 pub const FOR_TESTS: &[Tool] = &[CC, NIM, VALGRIND, GDB, BINUTILS, MOLD, CLANG, GIT, TMUX];
+/// What programs of the field need that tests do not.
+pub const FOR_FIELD: &[Tool] = &[CC, TMUX, XVFB];
 pub const FOR_DEMO: &[Tool] = &[CC];
 pub const FOR_NIM_DEMO: &[Tool] = &[CC, NIM];
 

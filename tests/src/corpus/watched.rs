@@ -50,20 +50,23 @@ impl Watched {
     pub(crate) fn start(command: &Path, project: &Project, level: u8) -> Result<Self, String> {
         let number = RUNS.fetch_add(1, Ordering::Relaxed);
         let events = project.target.join(format!("corpus-events-{number}.jsonl"));
-        File::create(&events).map_err(|error| format!("{}: {error}", events.display()))?;
         let mut run = Command::new(command);
         clean_environment(&mut run);
         run.args(["liveswap", "run", "--events"])
             .arg(&events)
             .current_dir(&project.root)
             .env("CARGO_TARGET_DIR", &project.target)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0);
+            .stdin(Stdio::null());
         if level == 3 {
             run.arg("--release");
         }
+        Self::begin(run, events)
+    }
+
+    /// Starts the command as a group of its own, with the standard input that it has been given. It writes to
+    /// this file of events.
+    pub(crate) fn begin(mut run: Command, events: PathBuf) -> Result<Self, String> {
+        File::create(&events).map_err(|error| format!("{}: {error}", events.display()))?;
         let (sender, said) = channel();
         let mut tail = Command::new("tail")
             .args(["-n", "+1", "-f"])
@@ -75,12 +78,15 @@ impl Watched {
         forward(tail.stdout.take(), sender.clone(), |line| {
             serde_json::from_str(&line).map_or(Said::Nothing, Said::Event)
         });
+        run.stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
         let child = match run.spawn() {
             Ok(child) => child,
             Err(error) => {
                 let _ = tail.kill();
                 let _ = tail.wait();
-                return Err(format!("{}: {error}", command.display()));
+                return Err(format!("{run:?}: {error}"));
             }
         };
         let mut watched = Self {
@@ -113,10 +119,18 @@ impl Watched {
     }
 }
 
+impl Watched {
+    /// Does what Ctrl-C does in a terminal.
+    pub(crate) fn interrupt(&self) {
+        // Nothing is left to end when the group is gone.
+        let _ = send_signal(Target::Group(self.child.id()), libc::SIGINT);
+    }
+}
+
 impl Drop for Watched {
     fn drop(&mut self) {
         let group = Target::Group(self.child.id());
-        let _ = send_signal(group, libc::SIGINT);
+        self.interrupt();
         let deadline = Instant::now() + END;
         while !matches!(self.next(deadline), Said::End | Said::Nothing) {}
         let _ = send_signal(group, libc::SIGKILL);
