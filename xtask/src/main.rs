@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "a command-line tool speaks on stdout")]
 
 mod demo;
+mod fuzz;
 mod nim;
 mod project;
 mod stage;
@@ -24,12 +25,13 @@ usage: cargo xtask COMMAND
 
   test [ARGS]   get the tools, build the library, run all tests (ARGS go to cargo test)
   demo [nim]    edit a program while it runs and show that its state stays: a Cargo workspace, or a Nim program
-  ci            lint, demo, field, test: what must pass before a change lands
+  ci            lint, demo, field, test, corpus, fuzz: what must pass before a change lands
   lint          format, clippy and tidy
   corpus [ARGS] run the programs with labelled edits of tests/corpus (`corpus --help` lists the options)
   field [ARGS]  edit real programs of the registry while they are used (`field --help` lists the options)
   random-edits [ARGS]  edit random programs at random while they run
   server-load [ARGS]   edit a server under load and look at each of its answers
+  fuzz [SECONDS] [TARGET...]  feed the readers of what comes from outside of the process with anything
   tidy          the rules of the code that no compiler checks
   setup         only get the tools that the tests need
   help          this text";
@@ -56,7 +58,7 @@ fn main() -> ExitCode {
 fn run(command: &str, args: &[String], stages: &mut Stages) -> Result<()> {
     if !matches!(
         command,
-        "test" | "demo" | "corpus" | "field" | "random-edits" | "server-load"
+        "test" | "demo" | "fuzz" | "corpus" | "field" | "random-edits" | "server-load"
     ) && !args.is_empty()
     {
         return Err(format!("takes no arguments\n\n{USAGE}"));
@@ -68,6 +70,7 @@ fn run(command: &str, args: &[String], stages: &mut Stages) -> Result<()> {
         }
         "setup" => stages.run("tools", || tools::provide(tools::FOR_TESTS)),
         "tidy" => stages.run("tidy", || tidy::check(&Project::find()?)),
+        "fuzz" => stages.run("fuzz", || fuzz::run(&Project::find()?, args)),
         "lint" => lint(&Project::find()?, stages),
         "test" => test(&Project::find()?, args, stages),
         "field" => field(&Project::find()?, args),
@@ -86,7 +89,10 @@ fn run(command: &str, args: &[String], stages: &mut Stages) -> Result<()> {
             demo::nim(&project, stages)?;
             let programs = FIELD_IN_CI.map(str::to_owned);
             stages.run("field", || field(&project, &programs))?;
-            test(&project, &[], stages)
+            test(&project, &[], stages)?;
+            let part = ["--part", "ci"].map(str::to_owned);
+            stages.run("corpus", || run_tool(&project, "corpus", &part))?;
+            stages.run("fuzz", || fuzz::run(&project, &[]))
         }
         other => Err(format!("no such command: {other}\n\n{USAGE}")),
     }

@@ -17,6 +17,11 @@ const CC: Tool = Tool {
     packages: &["gcc", "libc6-dev"],
     what_for: "compiles C fixtures and what Nim emits",
 };
+const CXX: Tool = Tool {
+    program: "g++",
+    packages: &["g++"],
+    what_for: "compiles the library that fuzz targets are driven by",
+};
 const NIM: Tool = Tool {
     program: "nim",
     packages: &["nim"],
@@ -74,6 +79,7 @@ const XVFB: Tool = Tool {
 pub const FOR_TESTS: &[Tool] = &[CC, NIM, VALGRIND, GDB, BINUTILS, MOLD, CLANG, GIT, TMUX];
 /// What programs of the field need that tests do not.
 pub const FOR_FIELD: &[Tool] = &[CC, TMUX, XVFB];
+pub const FOR_FUZZ: &[Tool] = &[CC, CXX];
 pub const FOR_DEMO: &[Tool] = &[CC];
 pub const FOR_NIM_DEMO: &[Tool] = &[CC, NIM];
 
