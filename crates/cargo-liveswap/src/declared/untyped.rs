@@ -1,4 +1,5 @@
-//! Where sources make one type of another: raw pointers, `transmute`. Values may get there that no type tells of.
+//! Where sources make one type of another: raw pointers, `transmute`, unions, functions of other languages. Values may get
+//! there that no type tells of.
 
 use std::collections::BTreeSet;
 
@@ -32,8 +33,12 @@ pub(super) fn find(source: &Source<'_>) -> Option<Untyped> {
     Some(Untyped { names, any })
 }
 
-/// The alias that is declared here: `type Name = …;`.
+/// The alias that is declared here: `type Name = …;`, or `use Type as Name` (which looks like `value as Type`).
 pub(super) fn alias(source: &Source<'_>, at: usize) -> Option<Alias> {
+    if source.word(at) == "as" && at > 0 && is_name(source, at - 1) && is_name(source, at + 1) {
+        let of = BTreeSet::from([source.text(at - 1).to_owned()]);
+        return Some((source.text(at + 1).to_owned(), of));
+    }
     let is_alias = source.word(at) == "type" && is_name(source, at + 1);
     if !is_alias {
         return None;
@@ -56,20 +61,53 @@ fn is_name(source: &Source<'_>, at: usize) -> bool {
 fn is_raw(source: &Source<'_>, at: usize) -> bool {
     match source.word(at) {
         "const" | "mut" => at > 0 && source.is(at - 1, b'*'),
-        "NonNull" | "AtomicPtr" | "transmute" | "transmute_copy" => true,
-        "from_raw" | "from_raw_parts" | "from_raw_parts_mut" => true,
-        // In a file that has no other of these, it is not a pointer's.
-        "cast" => source.kind(at + 1) == Some(Kind::Open(b'(')) && source.is(at - 1, b'.'),
-        _ => false,
+        "_" => at > 0 && source.word(at - 1) == "as",
+        // Other languages know it under types of their own.
+        "extern" => source.word(at + 1) != "crate",
+        // A keyword only in front of a name.
+        "union" => is_name(source, at + 1),
+        "cast" => at > 0 && source.is(at - 1, b'.'),
+        word => WORDS.contains(&word),
     }
 }
 
+/// Functions and types that lead from one type to another, or from a number.
+const WORDS: [&str; 13] = [
+    "NonNull",
+    "AtomicPtr",
+    "transmute",
+    "transmute_copy",
+    "from_raw",
+    "from_raw_parts",
+    "from_raw_parts_mut",
+    "with_exposed_provenance",
+    "with_exposed_provenance_mut",
+    "without_provenance",
+    "without_provenance_mut",
+    "from_exposed_addr",
+    "from_exposed_addr_mut",
+];
+
 /// The compiler finds out what the pointer leads to, from what stands elsewhere.
 fn is_inferred(source: &Source<'_>, at: usize) -> bool {
+    let arguments_are_told = || {
+        let open = at + 3;
+        if !source.is_path_separator(at + 1) || !source.is(open, b'<') {
+            return false;
+        }
+        let inside = (open..).take_while(|at| match source.kind(*at) {
+            Some(Kind::Open(b'(')) => source.is(*at - 1, b'<') || source.is(*at - 1, b','),
+            Some(_) => true,
+            None => false,
+        });
+        let mut inside = inside.take_while(|at| !source.is(*at, b';'));
+        !inside.any(|at| source.text(at) == "_")
+    };
     match source.word(at) {
         "const" | "mut" => source.text(at + 1) == "_",
-        "transmute" | "transmute_copy" => source.kind(at + 1) == Some(Kind::Open(b'(')),
-        "cast" => true,
+        "_" => true,
+        "transmute" | "transmute_copy" | "cast" => !arguments_are_told(),
+        word if word.contains("provenance") || word.contains("exposed") => !arguments_are_told(),
         _ => false,
     }
 }
@@ -130,11 +168,27 @@ mod tests {
             "fn f(p: *mut u8) { g(p.cast()) }",
             "fn f(p: usize) { g(p as *mut _) }",
             "fn f(p: usize) { g(transmute(p)) }",
+            "fn f(p: usize) { g(transmute::<usize, &_>(p)) }",
+            "fn f(p: usize) { g(transmute::<_, &'static _>(p)) }",
+            "fn f(p: usize) { g(&*with_exposed_provenance(p)) }",
+            "fn f(p: *mut u8) { g(p.cast::<_>()) }",
+            "fn f(p: usize) { g(Box::from_raw(p as _)) }",
             "fn f(p: *mut u8, g: impl Fn(u8)) { g(p) }",
             "macro_rules! m { ($t:ty) => { p as *mut $t } }",
         ] {
             assert!(found(any).unwrap().any, "{any}");
         }
+        let told =
+            found("fn f(p: *mut u8) { g(p.cast::<u8>()); transmute::<u8, i8>(1); let _ = 1; }");
+        assert!(!told.unwrap().any);
+        let foreign = found("unsafe extern \"C\" { fn get() -> &'static Item; }").unwrap();
+        assert!(foreign.names.contains("Item") && !foreign.any);
+        let union = found("union Either { a: usize, b: &'static Item }").unwrap();
+        assert!(union.names.contains("Item"));
+        let source = Source::new("use a::{Item as Kept};").ok().unwrap();
+        let aliases = source.all().filter_map(|at| alias(&source, at));
+        let aliases: Vec<Alias> = aliases.collect();
+        assert_eq!(aliases, [("Kept".into(), BTreeSet::from(["Item".into()]))]);
         let lifetime = found("impl<'a> S<'a> { fn f(p: *mut u8) {} }").unwrap();
         assert!(!lifetime.any);
     }

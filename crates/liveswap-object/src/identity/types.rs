@@ -53,12 +53,7 @@ impl ChangedTypes {
 
     /// The names in their scopes of all types that lead to values, but for those of the standard library.
     pub fn names_in_scope(&self) -> BTreeSet<String> {
-        let of_std = |name: &str| {
-            ["core::", "alloc::", "std::"]
-                .iter()
-                .any(|it| name.starts_with(it))
-        };
-        let names = self.reach.names().filter(|name| !of_std(name));
+        let names = self.reach.names().filter(|name| !is_of_std(name));
         names
             .map(names::last_part)
             .map(|name| name.split('<').next().unwrap_or_default().to_owned())
@@ -96,6 +91,19 @@ impl ChangedTypes {
             return Some(format!(
                 "a value of it may be asked for its type (`{name}`)"
             ));
+        }
+        // They could stay with their code, but most are kept, and would never run new code again.
+        let mut kept: Vec<&str> = old
+            .vtables
+            .keys()
+            .filter_map(|name| name.strip_prefix('<')?.rsplit_once(" as "))
+            .filter(|(of, implemented)| !is_of_std(implemented) && !of.contains("_env#"))
+            .map(|(of, _)| of)
+            .filter(|of| self.reach.leads(of))
+            .collect();
+        kept.sort_unstable();
+        if let Some(name) = kept.first() {
+            return Some(format!("there may be trait objects of `{name}`"));
         }
         let contracts = old.contracts.iter().chain(&new.contracts);
         let mut conjurers: Vec<&Arc<str>> = contracts
@@ -135,4 +143,9 @@ impl ChangedTypes {
         contract.result.as_deref().is_some_and(refers)
             || parameters.any(|parameter| is_erased(&parameter.type_name))
     }
+}
+
+fn is_of_std(name: &str) -> bool {
+    let mut crates = ["core::", "alloc::", "std::"].iter();
+    crates.any(|it| name.starts_with(it))
 }

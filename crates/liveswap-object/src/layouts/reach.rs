@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::{Contract, Layout, Layouts, without_numbers};
+use crate::names;
 
 /// Types from which values of some types can be got at: by value, by pointer, as a generic argument, or by calling
 /// what a trait object has for methods.
@@ -73,11 +74,17 @@ impl Reach {
         };
         let mut found = Vec::new();
         for (name, table) in &layouts.vtables {
-            if table.methods.iter().any(|symbol| passes(symbol)) {
-                let of = name.rsplit_once(" as ").map_or(&**name, |(_, of)| of);
-                let path = of.split(['<', '>']).next().unwrap_or_default();
-                found.push(format!("dyn {path}").into());
+            let methods = table.methods.iter().filter(|symbol| passes(symbol));
+            let mut methods = methods.peekable();
+            if methods.peek().is_some() {
+                found.extend(implemented(name).map(object));
             }
+            // The table is that of all supertraits as well.
+            found.extend(methods.filter_map(|symbol| {
+                let method = names::for_people(symbol);
+                let of_trait = implemented(&method).map(object);
+                of_trait.or_else(|| method.rsplit_once("::").map(|(path, _)| object(path)))
+            }));
         }
         found
     }
@@ -114,6 +121,19 @@ impl Reach {
         let arguments = contract.instance.find('<');
         arguments.is_some_and(|at| self.leads(&contract.instance[at..]))
     }
+}
+
+/// The trait in `<T as Trait>` and `<T as Trait>::method`.
+fn implemented(name: &str) -> Option<&str> {
+    name.starts_with('<')
+        .then(|| name.rsplit_once(" as "))?
+        .map(|(_, of)| of)
+}
+
+/// Trait objects of a trait, whatever its arguments are.
+fn object(of: &str) -> Arc<str> {
+    let path = of.split(['<', '>']).next().unwrap_or_default();
+    format!("dyn {path}").into()
 }
 
 fn members(layout: &Layout) -> impl Iterator<Item = &str> {
