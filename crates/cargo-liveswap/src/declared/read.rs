@@ -11,6 +11,7 @@ use crate::interface::source::{Kind, Source};
 pub(super) fn read(text: &str) -> Declared {
     let mut declared = Declared::default();
     let Ok(source) = Source::new(text) else {
+        declared.untyped = Some(untyped::Untyped::unknown());
         return declared;
     };
     let mut reader = Reader {

@@ -14,6 +14,16 @@ pub struct Untyped {
     pub any: bool,
 }
 
+impl Untyped {
+    /// What is not understood could be about anything.
+    pub(super) fn unknown() -> Untyped {
+        Untyped {
+            names: BTreeSet::new(),
+            any: true,
+        }
+    }
+}
+
 /// Another name of a type, with all names in it.
 pub type Alias = (String, BTreeSet<String>);
 
@@ -62,6 +72,8 @@ fn is_raw(source: &Source<'_>, at: usize) -> bool {
     match source.word(at) {
         "const" | "mut" => at > 0 && source.is(at - 1, b'*'),
         "_" => at > 0 && source.word(at - 1) == "as",
+        // What is in there nobody looks at.
+        "include" => source.macro_call(at).is_some(),
         // Other languages know it under types of their own.
         "extern" => source.word(at + 1) != "crate",
         // A keyword only in front of a name.
@@ -105,7 +117,7 @@ fn is_inferred(source: &Source<'_>, at: usize) -> bool {
     };
     match source.word(at) {
         "const" | "mut" => source.text(at + 1) == "_",
-        "_" => true,
+        "_" | "include" => true,
         "transmute" | "transmute_copy" | "cast" => !arguments_are_told(),
         word if word.contains("provenance") || word.contains("exposed") => !arguments_are_told(),
         _ => false,
@@ -174,6 +186,7 @@ mod tests {
             "fn f(p: *mut u8) { g(p.cast::<_>()) }",
             "fn f(p: usize) { g(Box::from_raw(p as _)) }",
             "fn f(p: *mut u8, g: impl Fn(u8)) { g(p) }",
+            "mod a { include!(\"a.inc\"); }",
             "macro_rules! m { ($t:ty) => { p as *mut $t } }",
         ] {
             assert!(found(any).unwrap().any, "{any}");
