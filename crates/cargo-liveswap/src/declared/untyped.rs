@@ -116,7 +116,17 @@ fn is_inferred(source: &Source<'_>, at: usize) -> bool {
         !inside.any(|at| source.text(at) == "_")
     };
     match source.word(at) {
-        "const" | "mut" => source.text(at + 1) == "_",
+        // `*const _`, `*mut HashMap<u32, _>`
+        "const" | "mut" => (at + 1..)
+            .take_while(|at| {
+                let ends = |c: &u8| source.is(*at, *c);
+                !b";,=".iter().any(ends)
+                    && !matches!(
+                        source.kind(*at),
+                        None | Some(Kind::Open(b'{') | Kind::Close(_))
+                    )
+            })
+            .any(|at| source.text(at) == "_"),
         "_" | "include" => true,
         "transmute" | "transmute_copy" | "cast" => !arguments_are_told(),
         word if word.contains("provenance") || word.contains("exposed") => !arguments_are_told(),
@@ -179,6 +189,8 @@ mod tests {
             "impl<T> S<T> { fn f(&self) -> T { unsafe { NonNull::dangling() } } }",
             "fn f(p: *mut u8) { g(p.cast()) }",
             "fn f(p: usize) { g(p as *mut _) }",
+            "fn f(p: usize) { g(p as *mut Vec<_>) }",
+            "fn f(p: usize) { g(p as *const HashMap<_, u8>) }",
             "fn f(p: usize) { g(transmute(p)) }",
             "fn f(p: usize) { g(transmute::<usize, &_>(p)) }",
             "fn f(p: usize) { g(transmute::<_, &'static _>(p)) }",

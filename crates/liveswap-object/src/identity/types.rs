@@ -146,6 +146,7 @@ impl ChangedTypes {
 }
 
 fn is_of_std(name: &str) -> bool {
-    let mut crates = ["core::", "alloc::", "std::"].iter();
+    // The maps of the standard library are that crate's.
+    let mut crates = ["core::", "alloc::", "std::", "hashbrown::"].iter();
     crates.any(|it| name.starts_with(it))
 }

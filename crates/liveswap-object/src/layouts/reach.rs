@@ -77,13 +77,13 @@ impl Reach {
             let methods = table.methods.iter().filter(|symbol| passes(symbol));
             let mut methods = methods.peekable();
             if methods.peek().is_some() {
-                found.extend(implemented(name).map(object));
+                found.extend(implemented(name).and_then(object));
             }
             // The table is that of all supertraits as well.
             found.extend(methods.filter_map(|symbol| {
                 let method = names::for_people(symbol);
-                let of_trait = implemented(&method).map(object);
-                of_trait.or_else(|| method.rsplit_once("::").map(|(path, _)| object(path)))
+                let provided = || method.rsplit_once("::").map(|(path, _)| path);
+                implemented(&method).or_else(provided).and_then(object)
             }));
         }
         found
@@ -130,10 +130,13 @@ fn implemented(name: &str) -> Option<&str> {
         .map(|(_, of)| of)
 }
 
-/// Trait objects of a trait, whatever its arguments are.
-fn object(of: &str) -> Arc<str> {
+/// Trait objects of a trait, whatever its arguments are. (Those of the standard library's tell all that their methods are
+/// given and give back.)
+fn object(of: &str) -> Option<Arc<str>> {
     let path = of.split(['<', '>']).next().unwrap_or_default();
-    format!("dyn {path}").into()
+    let mut of_std = ["core::", "alloc::", "std::"].iter();
+    let is_of_std = of_std.any(|name| path.starts_with(name));
+    (!is_of_std).then(|| format!("dyn {path}").into())
 }
 
 fn members(layout: &Layout) -> impl Iterator<Item = &str> {
@@ -144,7 +147,7 @@ fn members(layout: &Layout) -> impl Iterator<Item = &str> {
 
 /// The types that a type's name has in it, itself among them: `Vec<(u8, &T)>`, `(u8, &T)`, `u8`, `T`.
 fn parts(name: &str) -> impl Iterator<Item = &str> {
-    let starts = name.match_indices(['<', '(', '[', ' ', '&', '*']);
+    let starts = name.match_indices(['<', '(', '[', ' ', '&', '*', '=']);
     let starts = starts.map(|(at, _)| at + 1);
     std::iter::once(0).chain(starts).flat_map(|start| {
         let rest = &name[start..];
@@ -189,6 +192,8 @@ mod tests {
         assert!(!found.contains("app::T"));
         assert!(all("[*const app::T; 3]").contains("app::T"));
         assert!(all("fn(u8) -> app::T").contains("app::T"));
+        let future = all("Box<dyn core::future::Future<Output=app::T>>");
+        assert!(future.contains("app::T"));
         let object = all("&(dyn app::Trait<u8> + core::marker::Send)");
         assert!(object.contains("dyn app::Trait"));
         assert!(all("&(dyn app::Trait + core::marker::Send)").contains("dyn app::Trait"));
