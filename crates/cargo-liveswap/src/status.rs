@@ -1,6 +1,7 @@
 //! `cargo liveswap status` and `cargo liveswap swap`: questions to the sessions of a project.
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -115,9 +116,15 @@ fn sessions(place: &WhereArgs) -> Result<(PathBuf, Vec<Living>), ExitCode> {
                 status,
             }),
             Err(error) => {
-                tracing::debug!(%error, file = %path.display(), "a dead session's file");
-                // It may be gone already, or be removed next time.
-                let _ = std::fs::remove_file(path);
+                tracing::debug!(%error, file = %path.display(), "a session's file");
+                // Of a dead session; one that is only slow to answer keeps its file.
+                if matches!(
+                    error.kind(),
+                    ErrorKind::ConnectionRefused | ErrorKind::NotFound
+                ) {
+                    // It may be gone already, or be removed next time.
+                    let _ = std::fs::remove_file(path);
+                }
             }
         }
     }

@@ -132,15 +132,7 @@ fn start(
     let (exe, modules) = (shown_exe(&launch, &linked), modules(&linked));
     let obstacle = linked.obstacle.clone();
 
-    let program = child::Program::start(&launch, &run_dir, events.clone()).map_err(failed(
-        &format!("{} cannot be started", launch.exe.display()),
-    ))?;
-    // After the start: the program inherits which signals are ignored, not that we handle them.
-    signals::listen(events.clone()).map_err(failed("signals"))?;
-    run_dir.set_program(Some(program.pid()))?;
-    socket
-        .serve(program.pid(), events.clone())
-        .map_err(failed("no thread"))?;
+    // Before the start: who sees that the program runs may ask for its session.
     let published = session_file::SessionFile {
         pid: std::process::id(),
         control: run_dir.control_socket(),
@@ -153,6 +145,15 @@ fn start(
         ));
     }
 
+    let program = child::Program::start(&launch, &run_dir, events.clone()).map_err(failed(
+        &format!("{} cannot be started", launch.exe.display()),
+    ))?;
+    // After the start: the program inherits which signals are ignored, not that we handle them.
+    signals::listen(events.clone()).map_err(failed("signals"))?;
+    run_dir.set_program(Some(program.pid()))?;
+    socket
+        .serve(program.pid(), events.clone())
+        .map_err(failed("no thread"))?;
     let watcher = match watcher::Watcher::start(events.clone(), poll) {
         Ok(watcher) => Some(watcher),
         Err(error) => {
