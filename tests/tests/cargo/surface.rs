@@ -233,6 +233,8 @@ fn status_and_swap_speak_to_the_running_session() {
         let output = Command::new(liveswap_command())
             .args(["liveswap", command])
             .current_dir(project.root())
+            // The session has the project's own folder, wherever this test's is.
+            .env_remove("CARGO_TARGET_DIR")
             .output()
             .expect("the command starts");
         (
