@@ -25,7 +25,7 @@ usage: cargo xtask COMMAND
 
   test [ARGS]   get the tools, build the library, run all tests (ARGS go to cargo test)
   demo [nim]    edit a program while it runs and show that its state stays: a Cargo workspace, or a Nim program
-  ci            lint, demo, field, test, corpus, fuzz: what must pass before a change lands
+  ci            lint, demo, field, test, corpus: what must pass before a change lands
   lint          format, clippy and tidy
   corpus [ARGS] run the programs with labelled edits of tests/corpus (`corpus --help` lists the options)
   field [ARGS]  edit real programs of the registry while they are used (`field --help` lists the options)
@@ -91,8 +91,7 @@ fn run(command: &str, args: &[String], stages: &mut Stages) -> Result<()> {
             stages.run("field", || field(&project, &programs))?;
             test(&project, &[], stages)?;
             let part = ["--part", "ci"].map(str::to_owned);
-            stages.run("corpus", || run_tool(&project, "corpus", &part))?;
-            stages.run("fuzz", || fuzz::run(&project, &[]))
+            stages.run("corpus", || run_tool(&project, "corpus", &part))
         }
         other => Err(format!("no such command: {other}\n\n{USAGE}")),
     }
