@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use liveswap_object::identity::Settled;
-use liveswap_object::layouts::{Contract, Layouts};
+use liveswap_object::layouts::{Contract, Layouts, implementation, is_environment};
 use liveswap_object::names;
 use liveswap_object::patch::Planned;
 use liveswap_object::program::Program;
@@ -134,10 +134,9 @@ fn objects<'s>(
 ) -> impl Iterator<Item = (What, &'s Arc<str>)> {
     let left: HashMap<&str, &Arc<str>> = settled.left.iter().map(|it| (&**it, it)).collect();
     old.vtables.iter().flat_map(move |(name, table)| {
-        let of = name.strip_prefix('<').and_then(|it| it.split_once(" as "));
-        let of = of
-            .map(|(of, _)| of)
-            .filter(|of| settled.types.contains(*of));
+        let of = implementation(name).map(|(of, _)| of);
+        // Of environments it is said already.
+        let of = of.filter(|of| settled.types.contains(*of) && !is_environment(of));
         let methods = table.methods.iter();
         let methods: Vec<_> = methods.filter_map(|it| left.get(&**it).copied()).collect();
         let what = of.map(|of| What::Objects(of.to_owned()));

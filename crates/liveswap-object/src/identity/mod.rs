@@ -19,7 +19,6 @@ mod pairs;
 mod types;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 pub use holders::held;
@@ -27,7 +26,7 @@ pub use once::initialisers;
 pub use pairs::statics;
 pub use types::ChangedTypes;
 
-use crate::layouts::{ClosurePlace, Contract, Contracts, Layouts};
+use crate::layouts::{ClosurePlace, Contract, Contracts, Fingerprints, Layouts};
 use crate::names;
 use crate::patch::{Defined, Identities, Other, Planned, Renamed, Takes, Version};
 use crate::program::digest::Digest;
@@ -116,74 +115,62 @@ pub fn settle(
             *symbol,
         )
     });
-    let version_of = |symbol: &Arc<str>, convention: u64| {
-        let known = old.contracts.get(symbol);
-        let contract = match known.is_some_and(|it| contracts.works_on_types(it)) {
-            // Its contract does not tell the layouts: nothing is known to be the same again.
-            true => generation_of(program, symbol),
-            false => old.fingerprint(symbol, old).unwrap_or_default(),
-        };
-        Version {
-            contract,
-            convention,
-        }
+    let (before, after) = (Fingerprints::new(old, old), Fingerprints::new(new, old));
+    let version_before = |symbol: &Arc<str>, convention: u64| Version {
+        contract: before.of(symbol).unwrap_or_default(),
+        convention,
     };
     let mut back: HashSet<String> = HashSet::new();
     for symbol in symbols {
         if renamed.contains_key(symbol) || !names::is_mangled(symbol) {
             continue;
         }
-        let (Some(before), Some(after)) = (old.contracts.get(symbol), contract(symbol)) else {
+        let (Some(was), Some(is)) = (old.contracts.get(symbol), contract(symbol)) else {
             continue;
         };
         let (convention_before, convention) = conventions(symbol);
         // What is known of it by its name is of others meanwhile, if it was gone.
         let gone = program.gone.contains_key(symbol);
         let gone = gone.then(|| program.remembered_version(symbol)).flatten();
-        let version = Version {
-            contract: new
-                .fingerprint(symbol, old)
-                .or_else(|| old.fingerprint(symbol, old))
+        let version = || Version {
+            contract: after
+                .of(symbol)
+                .or_else(|| before.of(symbol))
                 .unwrap_or_default(),
             convention,
         };
         let displaced_here: BTreeSet<_> = contracts
-            .others_among(after, !new.contracts.contains_key(symbol))
-            .chain(contracts.others_among(before, true))
+            .others_among(is, !new.contracts.contains_key(symbol))
+            .chain(contracts.others_among(was, true))
             .collect();
-        let works_on_types = contracts.works_on_types(before) || contracts.works_on_types(after);
         let same_version = match gone {
-            Some(gone) => gone == version,
+            Some(gone) => gone == version(),
             None => {
-                contracts.same(symbol, symbol).unwrap_or(true) && convention_before == convention
+                contracts.same(symbol, symbol).unwrap_or(true)
+                    && convention_before == convention
+                    && !contracts.works_on_types(is)
             }
         };
+        if same_version && displaced_here.is_empty() {
+            continue;
+        }
+        let version = version();
+        let place = ClosurePlace::of(symbol, is);
+        let name = place.map(|place| place.name());
+        // All else that it works on has to be back as well.
+        let mut rest = displaced_here
+            .iter()
+            .filter(|other| name.as_deref() != Some(&***other));
+        let rest_is_back = rest.all(|other| back.contains(&**other));
+        let is_certain = |name: &String| !displaced.uncertain.contains(name);
         // The very same as when it went, whatever its number was another's for meanwhile.
-        let is_back = gone == Some(version) && !works_on_types && {
+        let is_back = gone == Some(version) && rest_is_back && {
             let live = program.gone.get(symbol);
             let live = live.and_then(|key| program.functions.get(key));
             live.is_some_and(|live| live.digest == functions[symbol])
         };
-        let place = ClosurePlace::of(symbol, after);
-        // All else that it works on has to be back as well.
-        let rest_is_back = |own: Option<&str>| {
-            let mut rest = displaced_here.iter().filter(|name| own != Some(&***name));
-            rest.all(|name| back.contains(&**name))
-        };
-        let own = after.own.as_ref().map(|own| {
-            let of_old = !new.contracts.contains_key(symbol);
-            contracts.lasting_name(own, of_old).into_owned()
-        });
-        let rest_is_back = rest_is_back(own.as_deref());
-        if is_back
-            && rest_is_back
-            && let Some(place) = &place
-            && !displaced.uncertain.contains(&place.name())
-        {
-            back.insert(place.name());
-            continue;
-        }
-        if same_version && displaced_here.is_empty() && !works_on_types {
+        if let Some(name) = name.clone().filter(|name| is_back && is_certain(name)) {
+            back.insert(name);
             continue;
         }
         let takes = Takes {
@@ -192,28 +179,20 @@ pub fn settle(
             body: (!displaced_here.is_empty()).then(|| functions[symbol]),
         };
         let mut known = program.superseded.get(symbol).into_iter().flatten();
-        let mut takes = known
-            .any(|it| it.is_taken(&takes) && !works_on_types)
-            .then_some(takes);
-        match place {
-            Some(place) => {
-                let name = place.name();
+        let mut takes = known.any(|it| it.is_taken(&takes)).then_some(takes);
+        match name {
+            Some(name) => {
                 // Of one that has others in it the body does not tell everything.
-                takes = takes.filter(|it| {
-                    it.body.is_none() || rest_is_back && !displaced.uncertain.contains(&name)
-                });
+                takes = takes.filter(|it| it.body.is_none() || rest_is_back && is_certain(&name));
                 if takes.is_some() {
                     back.insert(name);
                 }
             }
-            None => {
-                takes = takes.filter(|_| rest_is_back);
-            }
+            None => takes = takes.filter(|_| rest_is_back),
         }
-        let leaves = gone.unwrap_or_else(|| version_of(symbol, convention_before));
         let other = Other {
-            leaves,
-            displaced: !displaced_here.is_empty() || works_on_types,
+            leaves: gone.unwrap_or_else(|| version_before(symbol, convention_before)),
+            displaced: !displaced_here.is_empty(),
             takes,
         };
         others.insert(Arc::clone(symbol), other);
@@ -249,7 +228,7 @@ pub fn settle(
     let versions = went.map(|symbol| {
         (
             Arc::clone(symbol),
-            version_of(symbol, conventions(symbol).0),
+            version_before(symbol, conventions(symbol).0),
         )
     });
     let remembered = Remembered {
@@ -267,11 +246,4 @@ pub fn settle(
         plain,
         isolated,
     }
-}
-
-/// A fingerprint that no contract has again.
-fn generation_of(program: &Program, symbol: &Arc<str>) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (program.generation, program.next_slice, symbol).hash(&mut hasher);
-    hasher.finish()
 }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use crate::layouts::{Contract, Layouts, Reach};
+use crate::layouts::{Contract, Layouts, Reach, implementation, is_environment};
 use crate::names;
 use crate::patch::Planned;
 use crate::program::Program;
@@ -96,8 +96,8 @@ impl ChangedTypes {
         let mut kept: Vec<&str> = old
             .vtables
             .keys()
-            .filter_map(|name| name.strip_prefix('<')?.rsplit_once(" as "))
-            .filter(|(of, implemented)| !is_of_std(implemented) && !of.contains("_env#"))
+            .filter_map(|name| implementation(name))
+            .filter(|(of, implemented)| !is_of_std(implemented) && !is_environment(of))
             .map(|(of, _)| of)
             .filter(|of| self.reach.leads(of))
             .collect();

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::compare_traits::traits;
+use super::reach::parts;
 use super::{Change, ChangeKind, Kind, Layout, Layouts, Member, Variant, is_environment};
 
 /// A type that is known in both generations, with no layout in common.
@@ -157,40 +158,17 @@ fn find_causes(differences: &mut [Difference<'_>]) {
     for found in differences {
         let follows = same_shape(found.old, found.new)
             && (mentions(found.name, found.name, &names)
-                || fields(found.new).any(|field| mentions(&field.type_name, found.name, &names)));
+                || found
+                    .new
+                    .fields()
+                    .any(|field| mentions(&field.type_name, found.name, &names)));
         found.cause = !follows;
     }
 }
 
-fn fields(layout: &Layout) -> impl Iterator<Item = &Member> {
-    let of_variants = layout.variants.iter().flat_map(|variant| &variant.members);
-    layout.members.iter().chain(of_variants)
-}
-
 /// Whether a text has one of the names in it, other than `except`.
 fn mentions(text: &str, except: &str, names: &HashSet<&str>) -> bool {
-    if text != except && names.contains(text) {
-        return true;
-    }
-    // All names that can stand inside of another begin after one of these.
-    let starts = text.match_indices(['<', '(', '[', ' ', '&', '*']);
-    starts.map(|(at, _)| &text[at + 1..]).any(|rest| {
-        let mut depth = 0;
-        let end = rest.char_indices().find(|(_, c)| match c {
-            '<' | '(' | '[' => {
-                depth += 1;
-                false
-            }
-            '>' | ')' | ']' if depth > 0 => {
-                depth -= 1;
-                false
-            }
-            '>' | ')' | ']' | ',' | ';' => depth == 0,
-            _ => false,
-        });
-        let inner = end.map_or(rest, |(end, _)| &rest[..end]);
-        inner != except && names.contains(inner)
-    })
+    parts(text).any(|part| part != except && names.contains(part))
 }
 
 fn same_shape(old: &Layout, new: &Layout) -> bool {

@@ -1,7 +1,7 @@
 //! Tables of methods: a trait whose methods have another number, order or signature breaks every trait object
 //! that lives.
 
-use super::{Change, ChangeKind, Contract, Layouts, VTable, is_environment};
+use super::{Change, ChangeKind, Contract, Layouts, VTable, implementation, is_environment};
 use crate::names;
 
 /// The implementations whose trait has other methods than before; one report for each trait.
@@ -76,8 +76,7 @@ pub fn changed_drops(old: &Layouts, new: &Layouts) -> Vec<String> {
 
 /// The trait of `<T as Trait>`.
 fn trait_of(name: &str) -> &str {
-    name.rsplit_once(" as ")
-        .map_or(name, |(_, rest)| rest.strip_suffix('>').unwrap_or(rest))
+    implementation(name).map_or(name, |(_, of)| of)
 }
 
 fn difference(name: &str, old: &VTable, new: &VTable) -> Option<(Option<String>, String, String)> {
@@ -85,10 +84,7 @@ fn difference(name: &str, old: &VTable, new: &VTable) -> Option<(Option<String>,
         let (old, new) = (old.methods.len(), new.methods.len());
         return Some((None, old.to_string(), new.to_string()));
     }
-    let implementer = name
-        .strip_prefix('<')
-        .and_then(|rest| rest.rsplit_once(" as "));
-    let implementer = implementer.map_or("", |(implementer, _)| without_arguments(implementer));
+    let implementer = implementation(name).map_or("", |(of, _)| without_arguments(of));
     (0..old.methods.len()).find_map(|slot| {
         if without_hash(&old.methods[slot]) == without_hash(&new.methods[slot]) {
             return None;
@@ -160,8 +156,8 @@ fn method(table: &VTable, slot: usize, implementer: &str) -> Option<String> {
         return None;
     }
     let path = readable(symbol);
-    let (scope, last) = (path.strip_prefix('<'), last_part(&path)?);
-    if let Some((other, _)) = scope.and_then(|rest| rest.split_once(" as ")) {
+    let last = last_part(&path)?;
+    if let Some((other, _)) = implementation(&path) {
         let other = without_arguments(other);
         // A parameter of the `impl` stands for any type, and has no path.
         let is_parameter = !other.is_empty() && !other.contains("::");

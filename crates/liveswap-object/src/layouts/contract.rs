@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
-use std::hash::{Hash as _, Hasher as _};
+use std::hash::{DefaultHasher, Hash as _};
 use std::sync::Arc;
 
 use super::{Layouts, Reach, is_environment};
@@ -71,14 +71,18 @@ pub(super) fn signature<'t>(
 }
 
 impl Contract {
-    /// A digest of all that makes another contract of it, to recognise one of earlier generations.
-    pub fn fingerprint(&self) -> u64 {
-        let mut hasher = std::hash::DefaultHasher::new();
+    /// Hashes all that makes another contract of it.
+    pub(super) fn hash_all(&self, hasher: &mut DefaultHasher) {
         for Parameter { name, type_name } in &self.parameters {
-            (name, type_name).hash(&mut hasher);
+            (name, type_name).hash(hasher);
         }
-        (&self.result, self.digest).hash(&mut hasher);
-        hasher.finish()
+        (&self.result, self.digest).hash(hasher);
+    }
+
+    /// The types that a method is given beside the value that it is called on, and gives back.
+    pub(super) fn exchanged(&self) -> impl Iterator<Item = &str> {
+        let others = self.parameters.iter().skip(1).map(|it| &*it.type_name);
+        others.chain(self.result.as_deref())
     }
 
     /// The environments that it can get at, its own among them. (Of one that holds nothing there is not always a type.)

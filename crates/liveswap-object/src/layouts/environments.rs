@@ -135,8 +135,11 @@ impl<'g, 'a> Environments<'g, 'a> {
                 .iter()
                 .map(|place| self.reached_from(*place, names).digest);
             let digests: Vec<u64> = digests.collect();
+            let held = places.iter().flat_map(|place| &self.next[*place]);
+            let held: BTreeSet<Arc<str>> = held.map(|it| names.of_type(*it as usize)).collect();
             let environment = Environment {
                 digest: digest(&as_set(digests.into_iter())),
+                holds: held.into_iter().collect(),
                 escapes: places.iter().any(|place| kept.contains(place)),
             };
             (name, environment)

@@ -18,6 +18,7 @@ mod compare_traits;
 mod contract;
 mod dwarf;
 mod environments;
+mod fingerprint;
 mod forms;
 mod graph;
 mod reach;
@@ -35,6 +36,7 @@ pub use compare_traits::changed_drops;
 pub use contract::{
     ClosurePlace, Contract, Contracts, EnvironmentPlace, Parameter, changed_contracts,
 };
+pub use fingerprint::Fingerprints;
 pub use graph::without_numbers;
 pub use reach::Reach;
 pub use read::{read, read_split};
@@ -58,10 +60,12 @@ pub struct Layouts {
 }
 
 /// What is known of an environment.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Environment {
     /// Of what it holds.
     digest: u64,
+    /// The names of the types of that.
+    holds: Arc<[Arc<str>]>,
     /// Whether values of it are kept elsewhere than in frames of functions that are called: on the heap.
     escapes: bool,
 }
@@ -135,6 +139,14 @@ pub struct VTable {
     pub drops: bool,
 }
 
+impl Layout {
+    /// All fields, those of variants as well.
+    pub fn fields(&self) -> impl Iterator<Item = &Member> {
+        let of_variants = self.variants.iter().flat_map(|variant| &variant.members);
+        self.members.iter().chain(of_variants)
+    }
+}
+
 impl Layouts {
     /// The layouts known under a name.
     pub fn layouts(&self, name: &str) -> &[Arc<Layout>] {
@@ -162,29 +174,20 @@ impl Layouts {
     /// Whether there are trait objects of a trait of this name, and of none of them both generations have the table.
     pub fn lost_tables(&self, newer: &Layouts, last: &str) -> bool {
         let of_trait = |name: &str| {
-            let path = name.rsplit_once(" as ").map_or(name, |(_, path)| path);
-            let path = path.trim_end_matches('>').split('<').next();
+            let path = implementation(name).map_or(name, |(_, of)| of);
+            let path = path.split('<').next();
             path.and_then(|path| path.rsplit("::").next()) == Some(last)
         };
         let mut tables = self.vtables.keys().filter(|name| of_trait(name)).peekable();
         tables.peek().is_some() && tables.all(|name| !newer.vtables.contains_key(name))
     }
 
-    /// A digest of the contract of a function, to recognise one of earlier generations; of a closure's own function with
-    /// what the closure holds. What this does not tell of that, `earlier` does.
-    pub fn fingerprint(&self, symbol: &str, earlier: &Layouts) -> Option<u64> {
-        let contract = self.contracts.get(symbol)?;
-        let held = contract.own.as_ref().and_then(|own| {
-            let now = self.environment_types.get(&**own);
-            now.or_else(|| earlier.environment_types.get(&**own))
-        });
-        Some(contract.fingerprint() ^ held.map_or(0, |held| held.digest.rotate_left(1)))
-    }
-
     /// The names of the types of what an environment holds.
     pub fn held_by(&self, environment: &str) -> impl Iterator<Item = &str> {
-        let held = self.holders.get(&*without_numbers(environment));
-        held.into_iter().flatten().map(|name| &**name)
+        let known = self.environment_types.get(environment);
+        known
+            .into_iter()
+            .flat_map(|it| it.holds.iter().map(|name| &**name))
     }
 
     /// The environments of closures and futures that have others in them.
@@ -252,10 +255,10 @@ impl Layouts {
     fn merge_rest(&mut self, newer: &Layouts) {
         for (name, newer) in &newer.environment_types {
             let known = self.environment_types.entry(name.clone());
-            let known = known.or_insert(*newer);
+            let known = known.or_insert_with(|| newer.clone());
             *known = Environment {
-                digest: newer.digest,
                 escapes: known.escapes || newer.escapes,
+                ..newer.clone()
             };
         }
         for (name, members) in &newer.holders {
@@ -296,7 +299,27 @@ fn around(environment: &str) -> Option<String> {
     (kind != "impl").then(|| format!("{function}::{{{kind}_env#{number}"))
 }
 
+/// The type and the trait of `<T as Trait>` and `<T as Trait>::method`.
+pub fn implementation(name: &str) -> Option<(&str, &str)> {
+    let inside = name.strip_prefix('<')?;
+    let inside = &inside[..reach::end(inside)];
+    let mut depth = 0_u32;
+    let mut before = ' ';
+    for (at, c) in inside.char_indices() {
+        match c {
+            '<' | '(' | '[' => depth += 1,
+            '>' | ')' | ']' if before != '-' => depth = depth.saturating_sub(1),
+            ' ' if depth == 0 && inside[at..].starts_with(" as ") => {
+                return Some((&inside[..at], &inside[at + " as ".len()..]));
+            }
+            _ => {}
+        }
+        before = c;
+    }
+    None
+}
+
 /// Whether a name depends on the bodies of functions: environments of closures, futures and generators.
-pub(crate) fn is_environment(name: &str) -> bool {
+pub fn is_environment(name: &str) -> bool {
     name.contains("_env#")
 }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::{Contract, Layout, Layouts, without_numbers};
+use super::{Contract, Layouts, implementation, without_numbers};
 use crate::names;
 
 /// Types from which values of some types can be got at: by value, by pointer, as a generic argument, or by calling
@@ -23,7 +23,8 @@ impl Reach {
         let mut before: HashMap<&str, Vec<&Arc<str>>> = HashMap::new();
         for layouts in compilations {
             for (name, known) in layouts.types() {
-                let members = known.iter().flat_map(|layout| members(layout));
+                let fields = known.iter().flat_map(|layout| layout.fields());
+                let members = fields.map(|field| &*field.type_name);
                 for part in members.chain([&**name]).flat_map(parts) {
                     before.entry(part).or_default().push(name);
                 }
@@ -66,24 +67,21 @@ impl Reach {
     fn trait_objects(&self, layouts: &Layouts) -> Vec<Arc<str>> {
         let passes = |symbol: &str| {
             let contract = layouts.contracts.get(symbol);
-            contract.is_some_and(|contract| {
-                let others = contract.parameters.iter().skip(1);
-                let mut types = others.map(|it| &it.type_name).chain(&contract.result);
-                types.any(|name| self.leads(name))
-            })
+            contract.is_some_and(|it| it.exchanged().any(|name| self.leads(name)))
         };
         let mut found = Vec::new();
         for (name, table) in &layouts.vtables {
             let methods = table.methods.iter().filter(|symbol| passes(symbol));
             let mut methods = methods.peekable();
             if methods.peek().is_some() {
-                found.extend(implemented(name).and_then(object));
+                found.extend(implementation(name).and_then(|(_, of)| object(of)));
             }
             // The table is that of all supertraits as well.
             found.extend(methods.filter_map(|symbol| {
                 let method = names::for_people(symbol);
                 let provided = || method.rsplit_once("::").map(|(path, _)| path);
-                implemented(&method).or_else(provided).and_then(object)
+                let of_trait = implementation(&method).map(|(_, of)| of);
+                of_trait.or_else(provided).and_then(object)
             }));
         }
         found
@@ -123,30 +121,17 @@ impl Reach {
     }
 }
 
-/// The trait in `<T as Trait>` and `<T as Trait>::method`.
-fn implemented(name: &str) -> Option<&str> {
-    name.starts_with('<')
-        .then(|| name.rsplit_once(" as "))?
-        .map(|(_, of)| of)
-}
-
 /// Trait objects of a trait, whatever its arguments are. (Those of the standard library's tell all that their methods are
 /// given and give back.)
-fn object(of: &str) -> Option<Arc<str>> {
+pub(super) fn object(of: &str) -> Option<Arc<str>> {
     let path = of.split(['<', '>']).next().unwrap_or_default();
     let mut of_std = ["core::", "alloc::", "std::"].iter();
     let is_of_std = of_std.any(|name| path.starts_with(name));
     (!is_of_std).then(|| format!("dyn {path}").into())
 }
 
-fn members(layout: &Layout) -> impl Iterator<Item = &str> {
-    let of_variants = layout.variants.iter().flat_map(|variant| &variant.members);
-    let members = layout.members.iter().chain(of_variants);
-    members.map(|member| &*member.type_name)
-}
-
 /// The types that a type's name has in it, itself among them: `Vec<(u8, &T)>`, `(u8, &T)`, `u8`, `T`.
-fn parts(name: &str) -> impl Iterator<Item = &str> {
+pub(super) fn parts(name: &str) -> impl Iterator<Item = &str> {
     let starts = name.match_indices(['<', '(', '[', ' ', '&', '*', '=']);
     let starts = starts.map(|(at, _)| at + 1);
     std::iter::once(0).chain(starts).flat_map(|start| {
@@ -160,7 +145,7 @@ fn parts(name: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Where the type ends that a text begins with.
-fn end(text: &str) -> usize {
+pub(super) fn end(text: &str) -> usize {
     let mut depth = 0_u32;
     let mut before = ' ';
     for (at, c) in text.char_indices() {
