@@ -59,6 +59,13 @@ pub fn whole_static(name: &str) -> &str {
     end.and_then(|end| name.get(..end)).unwrap_or(name)
 }
 
+/// Whether a path begins in a crate that comes with the language: `core::fmt::Debug`, `<std::io::Error as …>::fmt`.
+pub fn is_of_std(path: &str) -> bool {
+    let path = path.trim_start_matches('<');
+    let mut crates = ["core::", "alloc::", "std::"].iter();
+    crates.any(|name| path.starts_with(name))
+}
+
 /// Whether a function keeps its address: it is part of how the program starts or allocates, and the
 /// compiler, not the user, wrote it.
 pub fn is_part_of_the_compiler(name: &str) -> bool {

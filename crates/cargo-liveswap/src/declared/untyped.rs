@@ -103,35 +103,43 @@ const WORDS: [&str; 13] = [
 /// The compiler finds out what the pointer leads to, from what stands elsewhere.
 fn is_inferred(source: &Source<'_>, at: usize) -> bool {
     let arguments_are_told = || {
-        let open = at + 3;
-        if !source.is_path_separator(at + 1) || !source.is(open, b'<') {
-            return false;
-        }
-        let inside = (open..).take_while(|at| match source.kind(*at) {
-            Some(Kind::Open(b'(')) => source.is(*at - 1, b'<') || source.is(*at - 1, b','),
-            Some(_) => true,
-            None => false,
-        });
-        let mut inside = inside.take_while(|at| !source.is(*at, b';'));
-        !inside.any(|at| source.text(at) == "_")
+        source.is_path_separator(at + 1)
+            && source.is(at + 3, b'<')
+            && !has_inferred_part(source, at + 4, true)
     };
     match source.word(at) {
         // `*const _`, `*mut HashMap<u32, _>`
-        "const" | "mut" => (at + 1..)
-            .take_while(|at| {
-                let ends = |c: &u8| source.is(*at, *c);
-                !b";,=".iter().any(ends)
-                    && !matches!(
-                        source.kind(*at),
-                        None | Some(Kind::Open(b'{') | Kind::Close(_))
-                    )
-            })
-            .any(|at| source.text(at) == "_"),
+        "const" | "mut" => has_inferred_part(source, at + 1, false),
         "_" | "include" => true,
         "transmute" | "transmute_copy" | "cast" => !arguments_are_told(),
         word if word.contains("provenance") || word.contains("exposed") => !arguments_are_told(),
         _ => false,
     }
+}
+
+/// Whether the type that begins at `start`, or the list of types, has a part that the compiler finds out.
+fn has_inferred_part(source: &Source<'_>, start: usize, is_list: bool) -> bool {
+    let mut depth = 0;
+    for at in start.. {
+        let is_open = source.is(at, b'<');
+        // `fn(u8) -> u8` is no end.
+        let is_close = source.is(at, b'>') && !source.is(at - 1, b'-');
+        match source.kind(at) {
+            None => return false,
+            Some(Kind::Open(b'{')) if depth == 0 => return false,
+            Some(Kind::Open(_)) => depth += 1,
+            _ if is_open => depth += 1,
+            Some(Kind::Close(_)) if depth > 0 => depth -= 1,
+            _ if is_close && depth > 0 => depth -= 1,
+            Some(Kind::Close(_)) => return false,
+            _ if is_close => return false,
+            Some(Kind::Punct(b',')) if depth == 0 && !is_list => return false,
+            Some(Kind::Punct(b';' | b'=')) if depth == 0 => return false,
+            _ if source.text(at) == "_" => return true,
+            _ => {}
+        }
+    }
+    false
 }
 
 /// A function or block of methods that is generic, or a macro: from its beginning to its end.
@@ -198,13 +206,17 @@ mod tests {
             "fn f(p: *mut u8) { g(p.cast::<_>()) }",
             "fn f(p: usize) { g(Box::from_raw(p as _)) }",
             "fn f(p: *mut u8, g: impl Fn(u8)) { g(p) }",
+            "fn f(p: usize) { g(p as *mut HashMap<u32, _>) }",
+            "fn f(p: *mut u8) { g(p.cast::<(u8, Vec<_>)>()) }",
+            "fn f(p: usize) { g(transmute::<fn(u8) -> u8, fn(_) -> u8>(p)) }",
             "mod a { include!(\"a.inc\"); }",
             "macro_rules! m { ($t:ty) => { p as *mut $t } }",
         ] {
             assert!(found(any).unwrap().any, "{any}");
         }
-        let told =
-            found("fn f(p: *mut u8) { g(p.cast::<u8>()); transmute::<u8, i8>(1); let _ = 1; }");
+        let told = found(
+            "fn f(p: *mut u8) { g(p.cast::<u8>()); transmute::<u8, fn(u8) -> u8>(1); let _ = p as *const Vec<u8>; h(_x as *mut u8, |_| 1) }",
+        );
         assert!(!told.unwrap().any);
         let foreign = found("unsafe extern \"C\" { fn get() -> &'static Item; }").unwrap();
         assert!(foreign.names.contains("Item") && !foreign.any);

@@ -155,11 +155,10 @@ impl Compared {
     }
 
     /// The types that have another layout, if nothing else stands against new code.
-    pub fn changed_types(&self, planned: Option<&Planned>) -> Option<HashSet<Arc<str>>> {
-        let is_other = |symbol: &String| planned.is_some_and(|it| it.renewed.contains(&**symbol));
+    pub fn changed_types(&self, planned: &Planned) -> Option<HashSet<Arc<str>>> {
         let all_else_fits = self.by_source.is_none()
             && self.signatures.is_empty()
-            && self.statics.iter().all(|(symbol, _)| is_other(symbol))
+            && self.kept_statics(Some(planned)).next().is_none()
             && self
                 .types
                 .iter()
@@ -169,6 +168,17 @@ impl Compared {
             .iter()
             .map(|change| Arc::from(&*change.type_name));
         (all_else_fits && !self.types.is_empty()).then(|| names.collect())
+    }
+
+    /// Statics of another type that are the same in the plan.
+    fn kept_statics<'a>(
+        &'a self,
+        planned: Option<&'a Planned>,
+    ) -> impl Iterator<Item = &'a (String, Change)> {
+        let is_other =
+            move |symbol: &str| planned.is_some_and(|planned| planned.renewed.contains(symbol));
+        let statics = self.statics.iter();
+        statics.filter(move |(symbol, _)| !is_other(symbol))
     }
 
     /// Refuses for what [`Compared::check`] does, and says in which way values from before get to new code.
@@ -188,10 +198,7 @@ impl Compared {
 
     /// Refuses what living data does not survive.
     pub fn check(&self, planned: Option<&Planned>) -> Result<(), Refused> {
-        let is_other =
-            |symbol: &str| planned.is_some_and(|planned| planned.renewed.contains(symbol));
-        let statics = self.statics.iter();
-        let statics = statics.filter(|(symbol, _)| !is_other(symbol));
+        let statics = self.kept_statics(planned);
         let others = statics.chain(&self.signatures).map(|(_, change)| change);
         let changes: Vec<&Change> = self.types.iter().chain(others).collect();
         let causes: Vec<&Change> = changes.iter().copied().filter(|one| one.cause).collect();

@@ -51,18 +51,19 @@ impl fmt::Display for What {
 
 impl LeftBehind {
     /// What is left behind after a plan, and what is said of it. `held` are functions with another contract that
-    /// somebody may hold as they were.
+    /// somebody may hold as they were; `staying` are those whose earlier bodies call earlier versions of what changes.
     pub fn after(
         &self,
         program: &Program,
         settled: &Settled,
         planned: &Planned,
         held: &[Arc<str>],
+        staying: &HashSet<Arc<str>>,
         old: &Layouts,
     ) -> (LeftBehind, Vec<String>) {
         let mut after = self.clone();
         after.forget(program, planned);
-        let mut said = after.touched(planned);
+        let mut said = after.touched(planned, staying);
         let functions = held
             .iter()
             .map(|symbol| (What::Function(names::for_people(symbol)), symbol));
@@ -88,20 +89,23 @@ impl LeftBehind {
         });
     }
 
-    /// What belongs to functions that this plan changes.
-    fn touched(&self, planned: &Planned) -> BTreeSet<What> {
+    /// What belongs to functions that this plan changes, or calls earlier versions of them.
+    fn touched(&self, planned: &Planned, staying: &HashSet<Arc<str>>) -> BTreeSet<What> {
         let modules = planned.modules.iter();
         let changed: HashSet<&str> = modules
             .flat_map(|module| module.changed.iter().chain(&module.added))
             .map(|name| without_closures(name))
             .collect();
-        let touched = self.all.iter().filter(|(what, symbols)| match what {
-            What::Values { owner, .. } => changed.contains(&**owner),
-            What::Objects(_) => {
-                let mut methods = symbols.iter().map(|symbol| names::for_people(symbol));
-                methods.any(|name| changed.contains(&*name))
-            }
-            What::Function(name) => changed.contains(&**name),
+        let touched = self.all.iter().filter(|(what, symbols)| {
+            symbols.iter().any(|symbol| staying.contains(symbol))
+                || match what {
+                    What::Values { owner, .. } => changed.contains(&**owner),
+                    What::Objects(_) => {
+                        let mut methods = symbols.iter().map(|symbol| names::for_people(symbol));
+                        methods.any(|name| changed.contains(&*name))
+                    }
+                    What::Function(name) => changed.contains(&**name),
+                }
         });
         touched.map(|(what, _)| what.clone()).collect()
     }

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use liveswap_object::identity::{self, ChangedTypes};
 use liveswap_object::layouts::Layouts;
+use liveswap_object::names;
 use liveswap_object::patch::{
     self, Identities, LiveBytes, Member, NewObject, NewUnit, Refusal, Room, Supply,
 };
@@ -169,21 +170,14 @@ impl Engine {
             };
             planned = self.make(&units, &identities, &room);
         }
-        let types = planned
-            .as_ref()
-            .ok()
-            .and_then(|planned| self.changed_types(&compared, planned));
-        let types = match types {
-            Some(Ok(types)) => Some(types),
-            // What it says of types says more than where the plan failed.
-            Some(Err(way)) => {
-                return Err(compared.refused_for(planned.as_ref().ok(), &way));
-            }
-            None => {
-                compared.check(planned.as_ref().ok())?;
-                None
-            }
+        let types = match &planned {
+            Ok(planned) => self.changed_types(&compared, planned)?,
+            Err(_) => None,
         };
+        if types.is_none() {
+            // What it says of types says more than where the plan failed.
+            compared.check(planned.as_ref().ok())?;
+        }
         let mut planned = planned?;
         let settled = identity::settle(
             &self.program,
@@ -207,9 +201,15 @@ impl Engine {
         }
         let held = identity::held(&self.program, &settled, &planned, self)
             .map_err(patch::Refusal::from)?;
-        let (left, left_behind) =
-            self.left
-                .after(&self.program, &settled, &planned, &held, &self.layouts);
+        let staying = self.start.staying_with_earlier(&self.program, &planned);
+        let (left, left_behind) = self.left.after(
+            &self.program,
+            &settled,
+            &planned,
+            &held,
+            &staying.symbols,
+            &self.layouts,
+        );
         let mut pending = compiled.pending;
         pending.extend(left_behind);
         let drops = liveswap_object::layouts::changed_drops(&self.layouts, &compared.layouts);
@@ -250,7 +250,11 @@ impl Engine {
                     .iter()
                     .all(|name| *name == main_of(&module.name))
             });
-        pending.extend(mains.iter().map(|main| {
+        let running = self.start.main();
+        let running = running.filter(|main| staying.symbols.contains(*main));
+        let running = running.map(names::for_people);
+        let running = running.filter(|main| !mains.contains(main));
+        pending.extend(mains.iter().chain(&running).map(|main| {
             format!("`{main}` is called once, at the start: what changed in it, or in what the optimiser put into it, counts after a restart")
         }));
         let absolute = |place: Place| match place {
@@ -279,6 +283,7 @@ impl Engine {
                     len: body.len,
                 })
                 .collect(),
+            staying: staying.bodies.into_iter().map(absolute).collect(),
             new_bodies: new_bodies::of(&planned, &mains, &absolute),
             debug_file: debug_file::make(&self.program, &planned, hello),
             plan: Plan {
@@ -302,30 +307,30 @@ impl Engine {
         patch::plan(&self.program, units, identities, self, room)
     }
 
-    /// The `main` functions that a plan replaces.
-    /// The types that have another layout, if nothing else stands against new code; or why values from before could get
-    /// to it.
+    /// The types that have another layout, if nothing else stands against new code. Refused if values from before could
+    /// get to it.
     fn changed_types(
         &self,
         compared: &layouts::Compared,
         planned: &patch::Planned,
-    ) -> Option<Result<ChangedTypes, String>> {
-        let names = compared.changed_types(Some(planned))?;
-        let (old, new) = (&self.layouts, &compared.layouts);
-        let types = match ChangedTypes::find(&self.program, old, new, planned, names) {
-            Ok(types) => types,
-            Err(way) => return Some(Err(way)),
+    ) -> Result<Option<ChangedTypes>, Refused> {
+        let Some(names) = compared.changed_types(planned) else {
+            return Ok(None);
         };
+        let refused = |way: String| compared.refused_for(Some(planned), &way);
+        let (old, new) = (&self.layouts, &compared.layouts);
+        let types =
+            ChangedTypes::find(&self.program, old, new, planned, names).map_err(&refused)?;
         let names = types.names_in_scope();
-        let untyped = self.declared.crate_with_untyped(&compared.units, names);
-        Some(match untyped {
-            Some(krate) => Err(format!(
+        match self.declared.crate_with_untyped(&compared.units, names) {
+            Some(krate) => Err(refused(format!(
                 "`{krate}` may lead to values of it by raw pointers"
-            )),
-            None => Ok(types),
-        })
+            ))),
+            None => Ok(Some(types)),
+        }
     }
 
+    /// The `main` functions that a plan replaces.
     fn mains(&self, planned: &patch::Planned) -> Vec<String> {
         planned
             .modules

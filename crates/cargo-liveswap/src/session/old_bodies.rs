@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use liveswap_object::names;
 use liveswap_protocol::message::Frame;
 
 use super::parts::OldBody;
@@ -63,12 +64,18 @@ pub fn tell(bodies: &[OldBody], earlier: Option<&[Frame]>, frames: &[Frame]) -> 
     }
 }
 
-/// A message for each function, with all its threads.
+/// A message for each function, with all its threads. What came with the language is named where it is all there is.
 fn messages(bodies: &[OldBody], calls: &BTreeSet<(u32, u32)>, goes_on: &str) -> Vec<String> {
     let mut threads: BTreeMap<&str, BTreeSet<u32>> = BTreeMap::new();
-    for (range, thread) in calls {
-        if let Some(body) = bodies.get(*range as usize) {
-            threads.entry(&body.name).or_default().insert(*thread);
+    let calls = calls.iter();
+    let calls = calls.filter_map(|(range, thread)| Some((bodies.get(*range as usize)?, *thread)));
+    let own = calls
+        .clone()
+        .filter(|(body, _)| !names::is_of_std(&body.name));
+    let with_own: BTreeSet<u32> = own.map(|(_, thread)| thread).collect();
+    for (body, thread) in calls {
+        if !names::is_of_std(&body.name) || !with_own.contains(&thread) {
+            threads.entry(&body.name).or_default().insert(thread);
         }
     }
     let message = |(name, threads): (&str, BTreeSet<u32>)| {

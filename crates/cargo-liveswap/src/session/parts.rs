@@ -1,6 +1,7 @@
 //! What a session needs of the build side and of the engine, as traits: the session's own rules are
 //! tested without a compiler and without a program.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,6 +99,8 @@ pub struct Planned<P> {
     pub pending_only: bool,
     /// Bodies that are replaced.
     pub old_bodies: Vec<OldBody>,
+    /// Addresses of bodies from before that, as long as they run, do not see the change: they call earlier versions.
+    pub staying: BTreeSet<u64>,
     /// Bodies that changed or are new.
     pub new_bodies: NewBodies,
     /// The image's file for debuggers, to be written before the patch is sent.

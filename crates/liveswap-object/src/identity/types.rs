@@ -147,6 +147,5 @@ impl ChangedTypes {
 
 fn is_of_std(name: &str) -> bool {
     // The maps of the standard library are that crate's.
-    let mut crates = ["core::", "alloc::", "std::", "hashbrown::"].iter();
-    crates.any(|it| name.starts_with(it))
+    names::is_of_std(name) || name.starts_with("hashbrown::")
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::compare_traits::traits;
 use super::reach::parts;
 use super::{Change, ChangeKind, Kind, Layout, Layouts, Member, Variant, is_environment};
+use crate::names;
 
 /// A type that is known in both generations, with no layout in common.
 struct Difference<'a> {
@@ -147,9 +148,7 @@ fn is_anonymous(name: &str) -> bool {
 
 /// Whether the type itself comes with the language; what changed is then in its arguments.
 fn is_wrapper(name: &str) -> bool {
-    ["core::", "alloc::", "std::", "(", "["]
-        .iter()
-        .any(|start| name.starts_with(start))
+    names::is_of_std(name) || name.starts_with(['(', '['])
 }
 
 /// A type whose fields have the same names and types as before changed because one of those types did.

@@ -125,9 +125,7 @@ impl Reach {
 /// given and give back.)
 pub(super) fn object(of: &str) -> Option<Arc<str>> {
     let path = of.split(['<', '>']).next().unwrap_or_default();
-    let mut of_std = ["core::", "alloc::", "std::"].iter();
-    let is_of_std = of_std.any(|name| path.starts_with(name));
-    (!is_of_std).then(|| format!("dyn {path}").into())
+    (!names::is_of_std(path)).then(|| format!("dyn {path}").into())
 }
 
 /// The types that a type's name has in it, itself among them: `Vec<(u8, &T)>`, `(u8, &T)`, `u8`, `T`.

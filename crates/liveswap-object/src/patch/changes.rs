@@ -148,6 +148,8 @@ pub(crate) struct Changes {
     pub others: HashMap<Arc<str>, Other>,
     /// Versions of functions that are left behind.
     pub superseded: Vec<Superseded>,
+    /// Functions whose internal slots stay with earlier bodies.
+    pub callers_left: Vec<Arc<str>>,
     pub modules: Vec<ModuleChange>,
 }
 
@@ -177,6 +179,7 @@ pub(crate) fn find(
         renamed: identities.renamed.clone(),
         others: identities.others.clone(),
         superseded: Vec::new(),
+        callers_left: Vec::new(),
         modules: Vec::new(),
     };
     let mut leaving: HashMap<_, Vec<_>> = HashMap::new();
@@ -285,6 +288,12 @@ fn one_unit(
                 None => counterpart(program, &key, (source, number), all),
             };
             changes.moved.extend(moved);
+            if let Some(live) = live.as_ref().filter(|_| source.optimised)
+                && live.slots.internal.is_none()
+                && has_internal_slot(program, &key)
+            {
+                changes.callers_left.push(Arc::clone(&key.name));
+            }
             let fate = match &live {
                 None => Fate::New,
                 Some(live) if live.digest != source.compared().functions[number].digest => {
@@ -365,6 +374,14 @@ fn staying<'a>(
         .collect()
 }
 
+/// Whether code of the function's object may call it by a slot of its own, as what it is or was.
+fn has_internal_slot(program: &Program, key: &FunctionKey) -> bool {
+    let known = program.superseded.get(&key.name).into_iter().flatten();
+    let known = known.map(|it| &it.function);
+    let mut known = known.chain(program.functions.get(key));
+    known.any(|function| function.slots.internal.is_some())
+}
+
 /// What is live under a function's key and belongs to another function from now on.
 fn left_behind(program: &Program, key: &FunctionKey, other: &Other) -> Option<Superseded> {
     let function = program.functions.get(key)?;
@@ -418,9 +435,11 @@ fn counterpart(
         && let Some(live) = program.functions.get(key)
     {
         let mut live = live.clone();
-        let same = live.digest == source.compared().functions[number].digest;
+        let definition = &source.compared().functions[number];
+        // What it calls may have gone and come back as well, as something else.
+        let same = live.digest == definition.digest && definition.calls.is_empty();
         if source.optimised && !live.present && !same {
-            // Who called it before it was gone may still be on a stack.
+            // Who called it before it was gone may still be on a stack, and know more of it than its slot tells.
             live.slots.internal = None;
         }
         return (Some(live), None);

@@ -17,7 +17,9 @@ use crate::patch::{
     Defined, LedTo, Member, NewBody, NewUnit, Next, OldBody, Planned, Room, Takes, layout,
 };
 use crate::program::index::{LiveParts, StaticDefinition};
-use crate::program::{LiveFunction, LiveObject, LiveStatic, Program, Slot, StaticPlace};
+use crate::program::{
+    FunctionKey, LiveFunction, LiveObject, LiveStatic, Program, Slot, StaticPlace, Superseded,
+};
 
 impl Builder<'_, '_> {
     pub fn finish(
@@ -41,23 +43,14 @@ impl Builder<'_, '_> {
             moved_functions: self.changes.moved.clone(),
             renamed: self.changes.renamed.clone(),
             superseded: std::mem::take(&mut self.changes.superseded),
+            callers_left: std::mem::take(&mut self.changes.callers_left),
             taken: self.taken_again(),
             statics: statics.kept,
             ..Next::default()
         };
-        let mut old_bodies = Vec::new();
+        let old_bodies = self.old_bodies(&next.superseded);
         for change in &self.changes.functions {
             let mut live = self.live_after(change, &place_of);
-            if matches!(change.fate, Fate::Replaced | Fate::Copied)
-                && let Some(old) = &change.live
-                && let Some((place, len)) = old.body
-            {
-                old_bodies.push(OldBody {
-                    name: names::for_people(&change.key.name),
-                    place,
-                    len,
-                });
-            }
             for (kind, slot) in [
                 (SlotKind::Public, &mut live.slots.public),
                 (SlotKind::Internal, &mut live.slots.internal),
@@ -111,6 +104,32 @@ impl Builder<'_, '_> {
             slices: image.slices,
             next,
         })
+    }
+
+    fn old_bodies(&self, superseded: &[Superseded]) -> Vec<OldBody> {
+        let functions = self.changes.functions.iter();
+        let replaced = functions
+            .clone()
+            .filter(|change| matches!(change.fate, Fate::Replaced | Fate::Copied))
+            .filter_map(|change| Some((&change.key, change.live.as_ref()?)));
+        let left = superseded.iter().map(|it| (&it.key, &it.function));
+        // One that is defined elsewhere now is not gone.
+        let known: HashSet<&Arc<str>> = functions.map(|change| &change.key.name).collect();
+        let moved: HashSet<&FunctionKey> = self.changes.moved.iter().collect();
+        let gone = self.changes.gone.iter();
+        let gone = gone.filter(|key| !known.contains(&key.name) && !moved.contains(key));
+        let gone = gone.filter_map(|key| Some((key, self.program.functions.get(key)?)));
+        let bodies = replaced.chain(left).chain(gone);
+        let bodies = bodies.filter_map(|(key, function)| {
+            let (place, len) = function.body?;
+            Some(OldBody {
+                symbol: Arc::clone(&key.name),
+                name: names::for_people(&key.name),
+                place,
+                len,
+            })
+        });
+        bodies.collect()
     }
 
     /// New elements of what is collected at the start.

@@ -142,6 +142,8 @@ pub struct ModuleChange {
 /// The body that a function had until now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OldBody {
+    /// The function's symbol.
+    pub symbol: Arc<str>,
     /// The function, as people call it.
     pub name: String,
     /// Where the body is.
@@ -198,7 +200,7 @@ pub struct Planned {
     pub collected: Vec<(String, String)>,
     /// Symbols of statics that are others from now on.
     pub renewed: HashSet<Arc<str>>,
-    /// Bodies that are replaced.
+    /// Bodies that no new call runs any more: they are replaced, gone, or left behind with another contract.
     pub old_bodies: Vec<OldBody>,
     /// The bodies of functions that changed or are new.
     pub new_bodies: Vec<NewBody>,
@@ -249,6 +251,17 @@ impl Planned {
         symbols.into_iter().filter(is_left).collect()
     }
 
+    /// The functions with other bodies that earlier code of their objects goes on calling as they were.
+    pub fn with_callers_left<'a>(
+        &'a self,
+        program: &'a crate::program::Program,
+    ) -> impl Iterator<Item = &'a Arc<str>> {
+        let changed = self.changed.iter();
+        changed.filter(|name| {
+            program.callers_left.contains(*name) || self.next.callers_left.contains(name)
+        })
+    }
+
     /// Whether the process has nothing to do.
     pub fn is_empty(&self) -> bool {
         let patch = &self.patch;
@@ -269,6 +282,8 @@ pub(crate) struct Next {
     pub moved_functions: Vec<FunctionKey>,
     pub renamed: Renamed,
     pub superseded: Vec<Superseded>,
+    /// See [`crate::program::Program::callers_left`].
+    pub callers_left: Vec<Arc<str>>,
     /// What is current again.
     pub taken: Vec<(Arc<str>, Takes)>,
     pub statics: Vec<(Arc<str>, LiveStatic)>,
@@ -302,6 +317,7 @@ impl crate::program::Program {
                 .or_default()
                 .push(superseded);
         }
+        self.callers_left.extend(next.callers_left);
         for key in next.gone_functions {
             if let Some(function) = self.functions.get_mut(&key) {
                 function.present = false;

@@ -161,6 +161,11 @@ impl Main {
         }))
     }
 
+    /// Whether it calls one of these functions.
+    pub fn calls(&self, of: &dyn Fn(&str) -> bool) -> bool {
+        self.calls.iter().any(|(_, name)| of(name))
+    }
+
     /// Where the last of the calls of these functions returns to, counted from the beginning of `main`; `None` if
     /// there is none, or if one may be in a loop.
     pub fn last_call(&self, of: &dyn Fn(&str) -> bool) -> Option<u64> {

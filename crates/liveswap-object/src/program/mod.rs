@@ -158,6 +158,9 @@ pub struct Program {
     pub renumbered: HashSet<String>,
     /// Versions of functions that have another contract now, by name.
     pub superseded: HashMap<Arc<str>, Vec<Superseded>>,
+    /// Functions that earlier code of their own optimised objects goes on calling as they were: it may know more of them
+    /// than their contracts tell.
+    pub callers_left: HashSet<Arc<str>>,
     /// Statics of reloadable crates.
     pub statics: HashMap<Arc<str>, LiveStatic>,
     /// Symbols of archive members that patches brought.
@@ -205,6 +208,7 @@ impl Program {
             versions: HashMap::new(),
             renumbered: HashSet::new(),
             superseded: HashMap::new(),
+            callers_left: HashSet::new(),
             statics: HashMap::new(),
             brought: HashMap::new(),
             members: HashSet::new(),

@@ -177,7 +177,9 @@ impl<P> Machine<P> {
         let mut bodies = planned.old_bodies;
         let replaced: BTreeSet<String> = bodies.iter().map(|body| body.name.clone()).collect();
         let lingering = self.lingering.iter();
-        bodies.extend(lingering.filter(|it| replaced.contains(&it.name)).cloned());
+        let concerns =
+            |it: &&OldBody| replaced.contains(&it.name) || planned.staying.contains(&it.start);
+        bodies.extend(lingering.filter(concerns).cloned());
         if !bodies.is_empty() {
             self.looks.push(Look {
                 at: now + old_bodies::DELAY,

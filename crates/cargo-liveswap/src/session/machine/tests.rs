@@ -150,6 +150,7 @@ fn patch() -> Box<Planned<u32>> {
         pending: Vec::new(),
         pending_only: false,
         old_bodies: Vec::new(),
+        staying: BTreeSet::new(),
         new_bodies: Default::default(),
         debug_file: None,
         plan: 42,

@@ -3,7 +3,7 @@
 mod panics;
 
 use super::*;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::sync::mpsc::channel;
 
@@ -100,6 +100,7 @@ impl Planner for Planning {
             pending: Vec::new(),
             pending_only: false,
             old_bodies: Vec::new(),
+            staying: BTreeSet::new(),
             new_bodies: Default::default(),
             debug_file: Some(DebugFile {
                 path: folder.join("slice-0001.so"),
