@@ -84,6 +84,8 @@ pub struct Live {
     /// Functions that are gone, by the key of the unit and name: how they were called. Some may still run, and one that
     /// comes back may be called otherwise.
     gone: HashMap<String, BTreeMap<String, Places>>,
+    /// Where crates made one type of another, by name of the crate: what came of it may still be there.
+    gone_untyped: BTreeMap<String, Untyped>,
 }
 
 /// What a crate declares, file by file.
@@ -185,6 +187,10 @@ impl Live {
                 if !is_other(path, declared) {
                     continue;
                 }
+                if let Some(untyped) = &declared.untyped {
+                    let of_crate = self.gone_untyped.entry(unit.crate_name.clone());
+                    of_crate.or_default().add(untyped);
+                }
                 for (name, items) in &declared.functions {
                     let places = calls.places(items.iter().map(|item| (&**path, item)));
                     gone.entry(name.clone()).or_default().extend(places);
@@ -200,8 +206,8 @@ impl Live {
         self.units.extend(units);
     }
 
-    /// A crate that may lead to values of types by pointers that do not tell the type, now or when its new sources are
-    /// live. `types` are the names of the types in their scopes.
+    /// A crate that may lead to values of types by pointers that do not tell the type, or has done so, or will when its new
+    /// sources are live. `types` are the names of the types in their scopes.
     pub fn crate_with_untyped<'u>(
         &'u self,
         now: &'u HashMap<String, Unit>,
@@ -222,7 +228,9 @@ impl Live {
         let is_one = |untyped: &Untyped| untyped.any || !untyped.names.is_disjoint(&types);
         let mut units = units();
         let found = units.find(|unit| files(unit).filter_map(|it| it.untyped.as_ref()).any(is_one));
-        found.map(|unit| &*unit.crate_name)
+        let found = found.map(|unit| &*unit.crate_name);
+        let mut gone = self.gone_untyped.iter();
+        found.or_else(|| gone.find(|(_, it)| is_one(it)).map(|(name, _)| &**name))
     }
 
     /// Compares crates with what they are to be.

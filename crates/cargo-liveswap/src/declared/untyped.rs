@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::interface::source::{Kind, Source};
 
 /// What one file has of that.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Untyped {
     /// All names in the file: those of types that pointers to anything may lead to are among them.
     pub names: BTreeSet<String>,
@@ -21,6 +21,12 @@ impl Untyped {
             names: BTreeSet::new(),
             any: true,
         }
+    }
+
+    /// Adds what another file has of it.
+    pub(super) fn add(&mut self, other: &Untyped) {
+        self.names.extend(other.names.iter().cloned());
+        self.any |= other.any;
     }
 }
 

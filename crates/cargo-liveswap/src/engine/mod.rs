@@ -11,7 +11,7 @@ mod new_bodies;
 mod objects;
 mod start;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use liveswap_object::identity::{self, ChangedTypes};
@@ -46,6 +46,8 @@ pub struct Engine {
     objects: Objects,
     /// What goes on in code from before.
     left: LeftBehind,
+    /// Types of which values with other layouts may live than new code knows.
+    changed_types: Vec<ChangedTypes>,
     /// What only the start of the program calls.
     start: Start,
     /// Whether a unit was optimised, by its key.
@@ -61,7 +63,7 @@ pub struct Plan {
     objects: NewObjects,
     left: LeftBehind,
     /// Types that have another layout from then on.
-    types: HashSet<Arc<str>>,
+    types: Option<ChangedTypes>,
     remembered: Remembered,
 }
 
@@ -91,6 +93,7 @@ impl Engine {
             archives: ArchiveSet::new(linked.archives.clone()),
             objects: Objects::default(),
             left: LeftBehind::default(),
+            changed_types: Vec::new(),
             start: Start::default(),
             optimised: HashMap::new(),
         };
@@ -222,7 +225,6 @@ impl Engine {
             format!("what `{owner}` initialises once is not initialised again: where that has happened, the change counts after a restart")
         }));
         let layouts = compared.layouts;
-        let types = types.map(|types| types.names).unwrap_or_default();
         pending.extend(planned.initialisers.iter().map(|name| {
             format!(
                 "static `{name}` keeps its live value; its new initialiser counts after a restart"
@@ -314,20 +316,38 @@ impl Engine {
         compared: &layouts::Compared,
         planned: &patch::Planned,
     ) -> Result<Option<ChangedTypes>, Refused> {
+        let refused = |way: String| compared.refused_for(Some(planned), &way);
+        for types in &self.changed_types {
+            let way = types.later_way_to_values(&compared.layouts);
+            if let Some(way) = way.or_else(|| self.untyped_way(compared, types)) {
+                let mut names: Vec<&str> = types.names.iter().map(|name| &**name).collect();
+                names.sort_unstable();
+                return Err(refused(format!(
+                    "values of `{}` from before the last change of it: {way}",
+                    names.join("`, `")
+                )));
+            }
+        }
         let Some(names) = compared.changed_types(planned) else {
             return Ok(None);
         };
-        let refused = |way: String| compared.refused_for(Some(planned), &way);
         let (old, new) = (&self.layouts, &compared.layouts);
         let types =
             ChangedTypes::find(&self.program, old, new, planned, names).map_err(&refused)?;
-        let names = types.names_in_scope();
-        match self.declared.crate_with_untyped(&compared.units, names) {
-            Some(krate) => Err(refused(format!(
-                "`{krate}` may lead to values of it by raw pointers"
-            ))),
+        match self.untyped_way(compared, &types) {
+            Some(way) => Err(refused(way)),
             None => Ok(Some(types)),
         }
+    }
+
+    fn untyped_way(&self, compared: &layouts::Compared, types: &ChangedTypes) -> Option<String> {
+        let units = &compared.units;
+        let krate = self
+            .declared
+            .crate_with_untyped(units, types.names_in_scope())?;
+        Some(format!(
+            "`{krate}` may lead to values of it by raw pointers"
+        ))
     }
 
     /// The `main` functions that a plan replaces.
@@ -450,7 +470,10 @@ impl Planner for Engine {
         self.start.note(&self.program, &self.objects, &plan.planned);
         self.program.commit(plan.planned);
         self.program.remember(plan.remembered);
-        self.layouts.forget(&plan.types);
+        if let Some(types) = plan.types {
+            self.layouts.forget(&types.names);
+            self.changed_types.push(types);
+        }
         self.layouts.update(&plan.layouts);
         self.declared.enter(plan.declared);
         self.objects.commit(plan.objects);

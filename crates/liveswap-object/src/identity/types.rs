@@ -60,6 +60,32 @@ impl ChangedTypes {
             .collect()
     }
 
+    /// A way by which code that comes later could get to values from before.
+    pub fn later_way_to_values(&self, new: &Layouts) -> Option<String> {
+        self.by_type_id(new.vtables.keys())
+            .or_else(|| self.by_conjuring(new.contracts.iter()))
+    }
+
+    fn by_type_id<'n>(&self, tables: impl Iterator<Item = &'n String>) -> Option<String> {
+        let tables = tables.filter_map(|name| implementation(name));
+        let mut as_any = tables.filter(|(_, implemented)| *implemented == "core::any::Any");
+        let (name, _) = as_any.find(|(of, _)| self.reach.leads(of))?;
+        Some(format!(
+            "a value of it may be asked for its type (`{name}`, by `Any`)"
+        ))
+    }
+
+    fn by_conjuring<'n>(
+        &self,
+        contracts: impl Iterator<Item = (&'n Arc<str>, &'n Contract)>,
+    ) -> Option<String> {
+        let conjurers = contracts.filter(|(_, contract)| self.conjures(contract));
+        let name = names::for_people(conjurers.map(|(symbol, _)| symbol).min()?);
+        Some(format!(
+            "`{name}` may get at values of it by untyped pointers"
+        ))
+    }
+
     /// A way by which old and new code could get to the same value.
     fn way_to_values(
         &self,
@@ -86,11 +112,8 @@ impl ChangedTypes {
             return Some(format!("static `{name}` may hold values of it"));
         }
         let tables = old.vtables.keys().chain(new.vtables.keys());
-        let mut as_any = tables.filter(|name| name.ends_with(" as core::any::Any>"));
-        if let Some(name) = as_any.find(|name| self.reach.leads(name)) {
-            return Some(format!(
-                "a value of it may be asked for its type (`{name}`)"
-            ));
+        if let Some(way) = self.by_type_id(tables) {
+            return Some(way);
         }
         // They could stay with their code, but most are kept, and would never run new code again.
         let mut kept: Vec<&str> = old
@@ -106,16 +129,8 @@ impl ChangedTypes {
             return Some(format!("there may be trait objects of `{name}`"));
         }
         let contracts = old.contracts.iter().chain(&new.contracts);
-        let mut conjurers: Vec<&Arc<str>> = contracts
-            .filter(|(_, contract)| self.conjures(contract))
-            .map(|(symbol, _)| symbol)
-            .collect();
-        conjurers.sort_unstable();
-        if let Some(symbol) = conjurers.first() {
-            let name = names::for_people(symbol);
-            return Some(format!(
-                "`{name}` may get at values of it by untyped pointers"
-            ));
+        if let Some(way) = self.by_conjuring(contracts) {
+            return Some(way);
         }
         // Of what is not told nothing can be said.
         let untold = planned.functions.iter().find(|defined| {
