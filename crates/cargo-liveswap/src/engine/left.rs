@@ -131,16 +131,17 @@ fn values<'s>(settled: &'s Settled, old: &Layouts) -> impl Iterator<Item = (What
     found.into_iter()
 }
 
-/// Trait objects whose methods are left with them, as their type has another layout.
+/// Trait objects whose methods are left with them: their type has, or has had since, another layout.
 fn objects<'s>(
     settled: &'s Settled,
     old: &'s Layouts,
 ) -> impl Iterator<Item = (What, &'s Arc<str>)> {
-    let left: HashMap<&str, &Arc<str>> = settled.left.iter().map(|it| (&**it, it)).collect();
+    let others = settled.identities.others.keys();
+    let left: HashMap<&str, &Arc<str>> = others.map(|it| (&**it, it)).collect();
     old.vtables.iter().flat_map(move |(name, table)| {
         let of = implementation(name).map(|(of, _)| of);
         // Of environments it is said already.
-        let of = of.filter(|of| settled.types.contains(*of) && !is_environment(of));
+        let of = of.filter(|of| !is_environment(of));
         let methods = table.methods.iter();
         let methods: Vec<_> = methods.filter_map(|it| left.get(&**it).copied()).collect();
         let what = of.map(|of| What::Objects(of.to_owned()));

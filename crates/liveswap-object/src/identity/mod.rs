@@ -43,8 +43,6 @@ pub struct Settled {
     plain: HashSet<Arc<str>>,
     /// Environments of which values from before stay with their code: names as debug information has them.
     pub isolated: BTreeSet<Arc<str>>,
-    /// Types of which values from before stay with their code, and those that lead to such values.
-    pub types: HashSet<String>,
     /// What is to be known later of functions and closures.
     pub remembered: Remembered,
 }
@@ -213,7 +211,12 @@ pub fn settle(
     let stay = program.functions.iter();
     let stay = stay.filter(|(key, live)| live.present && !is_left.contains(&key.name));
     let own = stay.filter_map(|(key, _)| old.contracts.get(&key.name)?.own.as_ref());
-    let isolated = contracts.changed(contracts_left.flat_map(Contract::works_on), &own.collect());
+    let mut isolated =
+        contracts.changed(contracts_left.flat_map(Contract::works_on), &own.collect());
+    // One that is given values of a type with another layout stays as well, whatever it holds.
+    let by_types = left.iter().filter_map(|symbol| old.contracts.get(symbol));
+    let by_types = by_types.filter(|contract| contracts.works_on_types(contract));
+    isolated.extend(by_types.filter_map(|contract| contract.own.clone()));
     let is_plain = |symbol: &&Arc<str>| {
         let contract = old.contracts.get(&***symbol);
         // What is left with the values that it works on is said of those.
@@ -237,9 +240,7 @@ pub fn settle(
     };
     let mut renamed = renamed;
     renamed.extend(statics.clone());
-    let reach = types.iter().flat_map(|types| types.reach.names());
     Settled {
-        types: reach.map(str::to_owned).collect(),
         remembered,
         identities: Identities { renamed, others },
         left,
