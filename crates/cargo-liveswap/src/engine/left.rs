@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-use liveswap_object::identity::Settled;
+use liveswap_object::identity::{Held, Settled};
 use liveswap_object::layouts::{Contract, Layouts, implementation, is_environment};
 use liveswap_object::names;
 use liveswap_object::patch::Planned;
@@ -28,6 +28,8 @@ enum What {
     Objects(String),
     /// A function that is called otherwise now.
     Function(String),
+    /// A function that is gone.
+    Gone(String),
 }
 
 impl fmt::Display for What {
@@ -41,6 +43,10 @@ impl fmt::Display for What {
                 f,
                 "trait objects of `{name}` made before this save run the version they were made with"
             ),
+            What::Gone(name) => write!(
+                f,
+                "`{name}` is gone: who holds its address goes on with it until what took that runs again"
+            ),
             What::Function(name) => write!(
                 f,
                 "`{name}` is called otherwise than before: who holds the earlier one goes on with it until what made it runs again"
@@ -50,25 +56,27 @@ impl fmt::Display for What {
 }
 
 impl LeftBehind {
-    /// What is left behind after a plan, and what is said of it. `held` are functions with another contract that
-    /// somebody may hold as they were; `staying` are those whose earlier bodies call earlier versions of what changes.
+    /// What is left behind after a plan, and what is said of it. `held` are functions that somebody may hold as
+    /// they were; `staying` are those whose earlier bodies call earlier versions of what changes.
     pub fn after(
         &self,
         program: &Program,
         settled: &Settled,
         planned: &Planned,
-        held: &[Arc<str>],
+        held: &Held,
         staying: &HashSet<Arc<str>>,
         old: &Layouts,
     ) -> (LeftBehind, Vec<String>) {
         let mut after = self.clone();
         after.forget(program, planned);
         let mut said = after.touched(planned, staying);
-        let functions = held
-            .iter()
-            .map(|symbol| (What::Function(names::for_people(symbol)), symbol));
+        let functions = held.with_another_contract.iter();
+        let functions = functions.map(|it| (What::Function(names::for_people(it)), it));
+        let gone = held.gone.iter();
+        let gone = gone.map(|symbol| (What::Gone(names::for_people(symbol)), symbol));
         let objects = objects(settled, old);
-        for (what, symbol) in functions.chain(values(settled, old)).chain(objects) {
+        let values = values(settled, old);
+        for (what, symbol) in functions.chain(gone).chain(values).chain(objects) {
             let symbols = after.all.entry(what.clone()).or_default();
             symbols.insert(Arc::clone(symbol));
             said.insert(what);
@@ -104,7 +112,7 @@ impl LeftBehind {
                         let mut methods = symbols.iter().map(|symbol| names::for_people(symbol));
                         methods.any(|name| changed.contains(&*name))
                     }
-                    What::Function(name) => changed.contains(&**name),
+                    What::Function(name) | What::Gone(name) => changed.contains(&**name),
                 }
         });
         touched.map(|(what, _)| what.clone()).collect()
@@ -131,19 +139,22 @@ fn values<'s>(settled: &'s Settled, old: &Layouts) -> impl Iterator<Item = (What
     found.into_iter()
 }
 
-/// Trait objects whose methods are left with them: their type has, or has had since, another layout.
+/// Trait objects whose methods are left with them: their type has, or has had since, another layout, or it is gone.
 fn objects<'s>(
     settled: &'s Settled,
     old: &'s Layouts,
 ) -> impl Iterator<Item = (What, &'s Arc<str>)> {
-    let others = settled.identities.others.keys();
-    let left: HashMap<&str, &Arc<str>> = others.map(|it| (&**it, it)).collect();
+    let left: HashMap<&str, &Arc<str>> = settled.left.iter().map(|it| (&**it, it)).collect();
     old.vtables.iter().flat_map(move |(name, table)| {
         let of = implementation(name).map(|(of, _)| of);
         // Of environments it is said already.
         let of = of.filter(|of| !is_environment(of));
+        let is_other = |symbol: &Arc<str>| settled.identities.others.contains_key(symbol);
+        // That nothing needs a table of a type of the standard library any more is no change of the type.
+        let is_own = of.is_some_and(|of| !names::is_of_std(of));
         let methods = table.methods.iter();
-        let methods: Vec<_> = methods.filter_map(|it| left.get(&**it).copied()).collect();
+        let methods = methods.filter_map(|it| left.get(&**it).copied());
+        let methods: Vec<_> = methods.filter(|it| is_own || is_other(it)).collect();
         let what = of.map(|of| What::Objects(of.to_owned()));
         what.into_iter().flat_map(move |what| {
             let symbols = methods.clone().into_iter();

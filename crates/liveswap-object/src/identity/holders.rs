@@ -11,8 +11,17 @@ use crate::program::callers::References;
 
 use super::Settled;
 
-/// Functions that the program has with another contract now and that somebody may hold or call as they were: those whose
-/// address is somewhere, or that are called by such a function.
+/// Functions that somebody may hold or call as they were.
+#[derive(Debug, Default)]
+pub struct Held {
+    /// The program has them with another contract now, and their address is somewhere, or they are called by such a
+    /// function.
+    pub with_another_contract: Vec<Arc<str>>,
+    /// They are gone, and code took their address.
+    pub gone: Vec<Arc<str>>,
+}
+
+/// Finds them.
 ///
 /// # Errors
 /// If a live object is not understood.
@@ -21,34 +30,37 @@ pub fn held(
     settled: &Settled,
     planned: &Planned,
     supply: &dyn Supply,
-) -> Result<Vec<Arc<str>>, Error> {
+) -> Result<Held, Error> {
     let came: HashSet<_> = planned
         .came
         .iter()
         .filter_map(|it| names::path(it))
         .collect();
     let others = &settled.identities.others;
-    let wanted: Vec<&Arc<str>> = settled
-        .left
-        .iter()
-        .filter(|symbol| settled.plain.contains(&***symbol))
-        .filter(|symbol| {
-            others.contains_key(*symbol)
-                || names::path(symbol).is_some_and(|path| came.contains(&path))
-        })
-        .collect();
-    if wanted.is_empty() {
-        return Ok(Vec::new());
+    let plain = settled.left.iter();
+    let plain = plain.filter(|symbol| settled.plain.contains(&***symbol));
+    let (wanted, gone): (Vec<&Arc<str>>, Vec<&Arc<str>>) = plain.partition(|symbol| {
+        others.contains_key(*symbol) || names::path(symbol).is_some_and(|path| came.contains(&path))
+    });
+    if wanted.is_empty() && gone.is_empty() {
+        return Ok(Held::default());
     }
     let left: HashSet<&str> = settled.left.iter().map(|symbol| &**symbol).collect();
     let mut references = References::default();
+    // Tables that nobody writes to are replaced with their contents, and objects of traits are told by their type.
+    let mut of_code = References::default();
     for (cgu, object) in &program.objects {
         let functions = object.index.functions.iter().map(|function| &function.name);
         let mut names = functions.chain(&object.index.foreign);
         if names.any(|name| left.contains(&**name))
             && let Some(live) = supply.live_object(cgu)
         {
-            references.add(&live.bytes, &|_| true)?;
+            if !wanted.is_empty() {
+                references.add(&live.bytes, &|_| true)?;
+            }
+            if !gone.is_empty() {
+                of_code.add(&live.bytes, &|function| function.is_some())?;
+            }
         }
     }
     let mut held: HashSet<&str> = HashSet::new();
@@ -72,5 +84,9 @@ pub fn held(
     let held = wanted
         .into_iter()
         .filter(|symbol| held.contains(&***symbol));
-    Ok(held.cloned().collect())
+    let gone = gone.into_iter().filter(|symbol| of_code.is_taken(symbol));
+    Ok(Held {
+        with_another_contract: held.cloned().collect(),
+        gone: gone.cloned().collect(),
+    })
 }

@@ -21,7 +21,7 @@ mod types;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-pub use holders::held;
+pub use holders::{Held, held};
 pub use once::initialisers;
 pub use pairs::statics;
 pub use types::ChangedTypes;
