@@ -44,6 +44,8 @@ pub struct Staying {
 #[derive(Debug)]
 struct RunningMain {
     name: Arc<str>,
+    /// Its codegen unit.
+    cgu: Arc<str>,
     main: Main,
     /// Its address in the executable, and its length.
     body: (u64, u64),
@@ -118,13 +120,22 @@ impl Start {
             path.is_some_and(|path| changed.contains(&path))
         };
         let mut earlier = planned.still_left(program, known.filter(is_changed).cloned());
-        earlier.extend(planned.with_callers_left(program).cloned());
+        let mut left_by_main = earlier.clone();
+        for (function, cgu) in planned.with_callers_left(program) {
+            earlier.insert(Arc::clone(function));
+            if self.main.as_ref().is_some_and(|main| main.cgu == *cgu) {
+                left_by_main.insert(Arc::clone(function));
+            }
+        }
         let mut waiting: Vec<Arc<str>> = earlier.iter().cloned().collect();
         while let Some(function) = waiting.pop() {
             // Code from before it got its present symbol.
             for (before, now) in &program.renamed {
                 if *now == function && earlier.insert(Arc::clone(before)) {
                     waiting.push(Arc::clone(before));
+                    if left_by_main.contains(now) {
+                        left_by_main.insert(Arc::clone(before));
+                    }
                 }
             }
             for replaced in &self.replaced {
@@ -137,12 +148,12 @@ impl Start {
                     // One whose slots lead to new code is called by nobody as it was.
                     let left = planned.still_left(program, [Arc::clone(caller)]);
                     waiting.extend(left.iter().cloned());
-                    earlier.extend(left);
+                    left_by_main.extend(left);
                 }
             }
         }
         if let Some(running) = &self.main
-            && running.main.calls(&|name| earlier.contains(name))
+            && running.main.calls(&|name| left_by_main.contains(name))
         {
             staying.symbols.insert(Arc::clone(&running.name));
         }
@@ -251,6 +262,7 @@ fn running_main(program: &Program, objects: &Objects) -> Option<RunningMain> {
     };
     Some(RunningMain {
         name: key.name,
+        cgu: Arc::clone(cgu),
         main: Main::read(&objects.get(cgu)?.bytes, &function.name).ok()??,
         body: (at, len),
     })

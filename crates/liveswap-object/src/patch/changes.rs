@@ -148,8 +148,8 @@ pub(crate) struct Changes {
     pub others: HashMap<Arc<str>, Other>,
     /// Versions of functions that are left behind.
     pub superseded: Vec<Superseded>,
-    /// Functions whose internal slots stay with earlier bodies.
-    pub callers_left: Vec<Arc<str>>,
+    /// Functions whose internal slots stay with earlier bodies, with the codegen units of these.
+    pub callers_left: Vec<(Arc<str>, Arc<str>)>,
     pub modules: Vec<ModuleChange>,
 }
 
@@ -288,12 +288,6 @@ fn one_unit(
                 None => counterpart(program, &key, (source, number), all),
             };
             changes.moved.extend(moved);
-            if let Some(live) = live.as_ref().filter(|_| source.optimised)
-                && live.slots.internal.is_none()
-                && has_internal_slot(program, &key)
-            {
-                changes.callers_left.push(Arc::clone(&key.name));
-            }
             let fate = match &live {
                 None => Fate::New,
                 Some(live) if live.digest != source.compared().functions[number].digest => {
@@ -324,6 +318,19 @@ fn one_unit(
             &identities.renamed,
             &mut changes.functions[begin..],
         );
+        let left = changes.functions[begin..].iter().filter(|change| {
+            change.live.is_some()
+                && change.slots.internal.is_none()
+                && has_internal_slot(program, &change.key)
+        });
+        for change in left {
+            let name = &change.key.name;
+            // The compiler may have moved it to another object.
+            let homes = all.leaving.get(&**name).into_iter().flatten();
+            let homes = homes.map(|(cgu, _)| *cgu).chain([cgu]);
+            let left = homes.map(|cgu| (Arc::clone(name), Arc::clone(cgu)));
+            changes.callers_left.extend(left);
+        }
     }
     for change in &changes.functions[first..] {
         let name = names::for_people(&change.key.name);

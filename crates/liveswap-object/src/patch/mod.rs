@@ -251,15 +251,16 @@ impl Planned {
         symbols.into_iter().filter(is_left).collect()
     }
 
-    /// The functions with other bodies that earlier code of their objects goes on calling as they were.
+    /// The functions with other bodies that earlier code of an object goes on calling as they were, with the name of its
+    /// codegen unit.
     pub fn with_callers_left<'a>(
         &'a self,
         program: &'a crate::program::Program,
-    ) -> impl Iterator<Item = &'a Arc<str>> {
-        let changed = self.changed.iter();
-        changed.filter(|name| {
-            program.callers_left.contains(*name) || self.next.callers_left.contains(name)
-        })
+    ) -> impl Iterator<Item = (&'a Arc<str>, &'a Arc<str>)> {
+        let changed: HashSet<&Arc<str>> = self.changed.iter().collect();
+        let left = program.callers_left.iter().chain(&self.next.callers_left);
+        left.filter(move |(name, _)| changed.contains(name))
+            .map(|(name, cgu)| (name, cgu))
     }
 
     /// Whether the process has nothing to do.
@@ -283,7 +284,7 @@ pub(crate) struct Next {
     pub renamed: Renamed,
     pub superseded: Vec<Superseded>,
     /// See [`crate::program::Program::callers_left`].
-    pub callers_left: Vec<Arc<str>>,
+    pub callers_left: Vec<(Arc<str>, Arc<str>)>,
     /// What is current again.
     pub taken: Vec<(Arc<str>, Takes)>,
     pub statics: Vec<(Arc<str>, LiveStatic)>,

@@ -159,8 +159,8 @@ pub struct Program {
     /// Versions of functions that have another contract now, by name.
     pub superseded: HashMap<Arc<str>, Vec<Superseded>>,
     /// Functions that earlier code of their own optimised objects goes on calling as they were: it may know more of them
-    /// than their contracts tell.
-    pub callers_left: HashSet<Arc<str>>,
+    /// than their contracts tell. With the names of its codegen units.
+    pub callers_left: HashSet<(Arc<str>, Arc<str>)>,
     /// Statics of reloadable crates.
     pub statics: HashMap<Arc<str>, LiveStatic>,
     /// Symbols of archive members that patches brought.
