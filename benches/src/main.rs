@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, bail};
 const USAGE: &str = "\
 usage: cargo run --release -p liveswap-benches -- [options] [all|PART|live|nimhcr]...
   parts of the main door (together: live):
-    edits edits-o3 large functions copies memory start slots
+    edits edits-o3 large functions copies kinds memory start slots
   parts of the Nim door (together: nimhcr):
     reload nim growth register calls
 options:

@@ -16,7 +16,8 @@ const LENGTHS: [usize; 3] = [100, 1000, 3000];
 const WARM_UP: usize = 1;
 const PARTS: [&str; 4] = ["detect", "diff", "apply", "compile"];
 
-const MAIN: &str = r#"use std::path::Path;
+/// Prints what `logic::last` gives when it is another number than before.
+pub const MAIN: &str = r#"use std::path::Path;
 use std::time::Duration;
 
 fn main() {

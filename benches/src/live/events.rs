@@ -59,10 +59,10 @@ impl Events {
     /// The next `swapped`; any other end of a save is an error.
     pub fn swapped(&mut self, patience: Duration) -> Result<Value> {
         let mut event = self.next(&ENDS, patience)?;
-        if event["event"] == "pending" {
+        while event["event"] == "pending" {
             let waits = event.clone();
             event = self
-                .next(&ENDS, Duration::from_secs(5))
+                .next(&ENDS, patience)
                 .with_context(|| format!("the edit did not go live: {waits}"))?;
         }
         if event["event"] == "swapped" {

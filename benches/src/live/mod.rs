@@ -6,6 +6,7 @@ mod copies;
 mod edits;
 mod events;
 mod functions;
+mod kinds;
 mod large;
 mod memory;
 mod place;
@@ -24,12 +25,13 @@ use place::Place;
 use project::Size;
 
 /// What can be measured, by the names that the command line knows.
-pub const PARTS: [&str; 8] = [
+pub const PARTS: [&str; 9] = [
     "edits",
     "edits-o3",
     "large",
     "functions",
     "copies",
+    "kinds",
     "memory",
     "start",
     "slots",
@@ -76,6 +78,7 @@ pub fn measure(
             "large" => edits::measure(&place, options, Size::Large, 0)?,
             "functions" => functions::measure(&place, options)?,
             "copies" => copies::measure(&place, options)?,
+            "kinds" => kinds::measure(&place, options)?,
             "memory" => memory::measure(&place, options)?,
             "start" => start::measure(&place, options)?,
             _ => slots::measure(&place)?,
