@@ -65,9 +65,6 @@ impl Drop for Place {
 
 /// A terminal of 160 by 50 characters, which `tmux` keeps. It speaks of changes line by line.
 fn in_terminal(run: &Command, site: &Site, socket: &Path) -> Result<Command, String> {
-    let settings = site.data.join("tmux.conf");
-    let text = "set -g window-size manual\nset -g default-size 160x50\n";
-    fs::write(&settings, text).map_err(|error| format!("{}: {error}", settings.display()))?;
     let quoted = |word: &std::ffi::OsStr| format!("'{}'", word.display());
     let words: Vec<String> = std::iter::once(run.get_program())
         .chain(run.get_args())
@@ -80,9 +77,9 @@ fn in_terminal(run: &Command, site: &Site, socket: &Path) -> Result<Command, Str
     outer
         .args(["-C", "-S"])
         .arg(socket)
-        .arg("-f")
-        .arg(&settings)
-        .args(["new-session", &inside])
+        // tmux 3.3a falls over `window-size manual` in its settings.
+        .args(["-f", "/dev/null", "new-session", "-x", "160", "-y", "50"])
+        .arg(&inside)
         // Its end would be the client's.
         .stdin(Stdio::piped());
     for (name, value) in run.get_envs() {

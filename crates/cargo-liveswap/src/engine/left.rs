@@ -13,6 +13,8 @@ use liveswap_object::names;
 use liveswap_object::patch::Planned;
 use liveswap_object::program::Program;
 
+use super::root;
+
 /// All that was left behind, with the symbols of the functions that it stays with.
 #[derive(Clone, Debug, Default)]
 pub struct LeftBehind {
@@ -74,7 +76,7 @@ impl LeftBehind {
         let functions = functions.map(|it| (What::Function(names::for_people(it)), it));
         let gone = held.gone.iter();
         let gone = gone.map(|symbol| (What::Gone(names::for_people(symbol)), symbol));
-        let objects = objects(settled, old);
+        let objects = objects(settled, planned, old);
         let values = values(settled, old);
         for (what, symbol) in functions.chain(gone).chain(values).chain(objects) {
             let symbols = after.all.entry(what.clone()).or_default();
@@ -142,16 +144,20 @@ fn values<'s>(settled: &'s Settled, old: &Layouts) -> impl Iterator<Item = (What
 /// Trait objects whose methods are left with them: their type has, or has had since, another layout, or it is gone.
 fn objects<'s>(
     settled: &'s Settled,
+    planned: &Planned,
     old: &'s Layouts,
 ) -> impl Iterator<Item = (What, &'s Arc<str>)> {
+    let crates = planned.modules.iter();
+    let crates: HashSet<String> = crates.map(|it| it.name.replace('-', "_")).collect();
     let left: HashMap<&str, &Arc<str>> = settled.left.iter().map(|it| (&**it, it)).collect();
     old.vtables.iter().flat_map(move |(name, table)| {
-        let of = implementation(name).map(|(of, _)| of);
+        let (of, implemented) = implementation(name).unzip();
         // Of environments it is said already.
         let of = of.filter(|of| !is_environment(of));
         let is_other = |symbol: &Arc<str>| settled.identities.others.contains_key(symbol);
-        // That nothing needs a table of a type of the standard library any more is no change of the type.
-        let is_own = of.is_some_and(|of| !names::is_of_std(of));
+        // That nothing needs a table any more of what other crates have is no change of theirs.
+        let is_own = |name: &&str| crates.contains(root(name));
+        let is_own = of.iter().chain(&implemented).any(is_own);
         let methods = table.methods.iter();
         let methods = methods.filter_map(|it| left.get(&**it).copied());
         let methods: Vec<_> = methods.filter(|it| is_own || is_other(it)).collect();

@@ -1,11 +1,12 @@
 //! What tells a function of an earlier generation from the one of now under the same symbol.
 
-use std::cell::OnceCell;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::cell::{OnceCell, RefCell};
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher as _};
+use std::sync::Arc;
 
 use super::reach::{object, parts};
-use super::{Contract, Environment, Layouts, implementation, is_environment};
+use super::{Contract, Environment, Layout, Layouts, implementation, is_environment};
 
 /// Fingerprints of functions: of contracts, with the layouts of all types that values can be got at in.
 pub struct Fingerprints<'l> {
@@ -14,6 +15,20 @@ pub struct Fingerprints<'l> {
     earlier: &'l Layouts,
     /// Types that the methods of trait objects are given and give back.
     methods: OnceCell<HashMap<String, BTreeSet<&'l str>>>,
+    types: RefCell<Types<'l>>,
+}
+
+/// Types with those that each of them leads to: many functions lead to the same ones.
+#[derive(Default)]
+struct Types<'l> {
+    numbers: HashMap<&'l str, usize>,
+    all: Vec<Type>,
+}
+
+struct Type {
+    /// Of its layouts; 0 if there are none.
+    digest: u64,
+    leads_to: Vec<usize>,
 }
 
 impl<'l> Fingerprints<'l> {
@@ -23,6 +38,7 @@ impl<'l> Fingerprints<'l> {
             layouts,
             earlier,
             methods: OnceCell::new(),
+            types: RefCell::default(),
         }
     }
 
@@ -42,52 +58,94 @@ impl<'l> Fingerprints<'l> {
         now.or_else(|| self.earlier.environment_types.get(name))
     }
 
-    /// Digests of the layouts of all types that a function can get at values of.
-    fn types_of(&self, contract: &Contract) -> BTreeSet<u64> {
+    /// A digest of the layouts of all types that a function can get at values of, in whatever order.
+    fn types_of(&self, contract: &'l Contract) -> u64 {
         let parameters = contract.parameters.iter().map(|it| &*it.type_name);
-        let mut waiting: Vec<&str> = parameters.chain(contract.result.as_deref()).collect();
+        let names = parameters.chain(contract.result.as_deref());
         // Generic arguments tell what is behind pointers that do not.
-        waiting.push(&contract.instance);
+        let names = names.chain([&*contract.instance]);
         let environments = contract.works_on();
         let environments = environments.filter_map(|name| self.environment(name));
-        waiting.extend(environments.flat_map(|it| it.holds.iter().map(|name| &**name)));
-        let mut seen: HashSet<&str> = HashSet::new();
-        let mut digests = BTreeSet::new();
-        while let Some(name) = waiting.pop() {
-            for part in parts(name) {
-                if seen.insert(part) {
-                    self.enter(part, &mut digests, &mut waiting);
-                }
-            }
+        let names = names.chain(environments.flat_map(|it| it.holds.iter().map(|name| &**name)));
+        let mut types = self.types.borrow_mut();
+        let mut waiting: Vec<usize> = Vec::new();
+        for part in names.flat_map(parts) {
+            waiting.push(self.number(part, &mut types));
         }
-        digests
+        let mut seen = Vec::new();
+        let mut digest = 0_u64;
+        while let Some(number) = waiting.pop() {
+            if seen.len() <= number {
+                seen.resize(number + 1, false);
+            }
+            if std::mem::replace(&mut seen[number], true) {
+                continue;
+            }
+            digest = digest.wrapping_add(types.all[number].digest);
+            waiting.extend(&types.all[number].leads_to);
+        }
+        digest
     }
 
-    /// Enters one type, and what it leads to.
-    fn enter<'n>(&self, name: &str, digests: &mut BTreeSet<u64>, waiting: &mut Vec<&'n str>)
-    where
-        'l: 'n,
-    {
-        let known = match self.layouts.layouts(name) {
+    /// The number of a type; it is entered with all that it leads to.
+    fn number(&self, name: &'l str, types: &mut Types<'l>) -> usize {
+        if let Some(number) = types.numbers.get(name) {
+            return *number;
+        }
+        let mut waiting = vec![types.add(name, self.digest(name))];
+        let mut names = vec![name];
+        while let (Some(number), Some(name)) = (waiting.pop(), names.pop()) {
+            let next = self.leads_to(name).into_iter().map(|name| {
+                types.numbers.get(name).copied().unwrap_or_else(|| {
+                    let number = types.add(name, self.digest(name));
+                    waiting.push(number);
+                    names.push(name);
+                    number
+                })
+            });
+            let next = next.collect();
+            types.all[number].leads_to = next;
+        }
+        types.numbers[name]
+    }
+
+    fn known(&self, name: &str) -> &'l [Arc<Layout>] {
+        match self.layouts.layouts(name) {
             [] => self.earlier.layouts(name),
             known => known,
-        };
-        for layout in known {
+        }
+    }
+
+    fn digest(&self, name: &str) -> u64 {
+        let digests = self.known(name).iter().map(|layout| {
             let mut hasher = DefaultHasher::new();
             (name, layout).hash(&mut hasher);
-            digests.insert(hasher.finish());
-            waiting.extend(layout.fields().map(|field| &*field.type_name));
+            hasher.finish()
+        });
+        digests.fold(0, u64::wrapping_add)
+    }
+
+    /// The names in what one type leads to.
+    fn leads_to(&self, name: &'l str) -> BTreeSet<&'l str> {
+        let mut found: BTreeSet<&'l str> = BTreeSet::new();
+        let mut enter = |name: &'l str| found.extend(parts(name));
+        enter(name);
+        for layout in self.known(name) {
+            layout.fields().for_each(|field| enter(&field.type_name));
         }
         // What an environment holds is told by its number.
         if !is_environment(name.split('<').next().unwrap_or_default()) {
             let holders = self.layouts.holders.get(name);
             let holders = holders.or_else(|| self.earlier.holders.get(name));
-            waiting.extend(holders.into_iter().flatten().map(|member| &**member));
+            let members = holders.into_iter().flatten();
+            members.for_each(|member| enter(member));
         }
         if name.starts_with("dyn ") {
             let methods = self.methods.get_or_init(|| self.methods());
-            waiting.extend(methods.get(name).into_iter().flatten());
+            let types = methods.get(name).into_iter().flatten();
+            types.for_each(|name| enter(name));
         }
+        found
     }
 
     fn methods(&self) -> HashMap<String, BTreeSet<&'l str>> {
@@ -105,5 +163,17 @@ impl<'l> Fingerprints<'l> {
             }
         }
         found
+    }
+}
+
+impl<'l> Types<'l> {
+    fn add(&mut self, name: &'l str, digest: u64) -> usize {
+        let number = self.all.len();
+        self.numbers.insert(name, number);
+        self.all.push(Type {
+            digest,
+            leads_to: Vec::new(),
+        });
+        number
     }
 }

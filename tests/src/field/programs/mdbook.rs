@@ -14,7 +14,8 @@ pub(super) fn program() -> Program {
         origin: Origin::Registry {
             package: "mdbook",
             version: "0.5.4",
-            with: &[("mdbook-html", "0.5.4")],
+            // Its driver depends on that, so it is compiled with each edit of it.
+            with: &[("mdbook-html", "0.5.4"), ("mdbook-driver", "0.5.4")],
             newer: &[],
         },
         // Without the index for searching, which nobody looks at.

@@ -23,7 +23,8 @@ pub(super) fn program() -> Program {
                 "-p",
                 &port,
                 "--directory-size",
-                "--show-exact-bytes",
+                "--size-display",
+                "exact",
                 &data,
             ]
             .map(str::to_owned)
