@@ -10,6 +10,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::cargo_args::CargoArgs;
 use crate::codes::Code;
 use crate::model::RunOptions;
+use crate::session::control::Request;
+use crate::session::restart::{Mode, Rules};
 use crate::{doctor, log, session, status};
 
 const EXIT_CODES: &str = "\
@@ -60,6 +62,13 @@ enum Command {
                       Examples:\n  cargo liveswap swap\n  cargo liveswap swap --pid 4711"
     )]
     Swap(SwapArgs),
+    /// Build, and start the program anew: what could not go live takes effect, and its state is lost
+    #[command(
+        after_help = "Exit status:\n  0  the program runs as it is written now\n  1  it does not compile, or no session \
+                      runs; the program goes on\n  2  the command line is wrong\n\n\
+                      Examples:\n  cargo liveswap restart\n  cargo liveswap restart --pid 4711"
+    )]
+    Restart(SwapArgs),
     /// Look at this machine: what is there, what is missing, how to get it
     #[command(
         after_help = "Exit status:\n  0  everything that is needed is there\n  1  something that is needed is missing\n\n\
@@ -88,17 +97,17 @@ pub struct WhereArgs {
     pub target_dir: Option<PathBuf>,
 }
 
-/// What to swap.
+/// Which session is asked to do something.
 #[derive(Debug, Args)]
 pub struct SwapArgs {
-    /// The program, or the session, to swap; needed if several run
+    /// The program, or its session; needed if several run
     #[arg(long)]
     pub pid: Option<u32>,
     #[command(flatten)]
     place: WhereArgs,
 }
 
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Args)]
 struct RunArgs {
     /// Append one JSON object a line to FILE for everything that happens
     #[arg(long, value_name = "FILE")]
@@ -108,6 +117,12 @@ struct RunArgs {
     #[arg(long, value_name = "MS", num_args = 0..=1, require_equals = true, default_missing_value = "500",
           value_parser = clap::value_parser!(u64).range(1..))]
     poll: Option<u64>,
+    /// When to start the program anew for what cannot go live
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
+    restart: Mode,
+    /// How long the program may take to end before it is killed for a restart
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    grace: Duration,
     #[command(flatten)]
     cargo: CargoArgs,
     /// Arguments for the program
@@ -125,6 +140,10 @@ impl RunArgs {
             },
             events: self.events,
             poll: self.poll.map(Duration::from_millis),
+            restart: Rules {
+                mode: self.restart,
+                grace: self.grace,
+            },
             quiet: self.cargo.quiet,
             color: self
                 .cargo
@@ -137,6 +156,12 @@ impl RunArgs {
                 }),
         }
     }
+}
+
+/// A time in seconds, which need not be whole.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
 /// The arguments without the `liveswap` that cargo puts first when it starts a plugin.
@@ -163,7 +188,8 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Run(args) => session::run(args.into_options()),
         Command::Status(place) => status::status(&place),
-        Command::Swap(args) => status::swap(&args.place, args.pid),
+        Command::Swap(args) => status::request(Request::Swap, &args.place, args.pid),
+        Command::Restart(args) => status::request(Request::Restart, &args.place, args.pid),
         Command::Doctor => doctor::main(),
         Command::Explain { code } => explain(code.as_deref()),
     }

@@ -8,7 +8,7 @@ use super::versions::{Version, canonical};
 const NAMES: [&str; 2] = ["rust-toolchain", "rust-toolchain.toml"];
 
 /// The file, as it was when the session began.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Toolchain {
     /// The folder that the session was called in.
     folder: PathBuf,

@@ -55,12 +55,17 @@ impl Program {
 
     /// Sends it a signal. If it has just ended there is nobody to get it.
     pub fn signal(&self, number: i32) {
-        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
-        if let Some((pid, signal)) = pid.zip(Signal::from_named_raw(number))
-            && let Err(error) = kill_process(pid, signal)
-        {
-            tracing::debug!(%error, number, "the signal did not arrive");
-        }
+        send_signal(self.pid, number);
+    }
+}
+
+/// Sends a process a signal. If it has just ended there is nobody to get it.
+pub fn send_signal(pid: u32, number: i32) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    if let Some((pid, signal)) = pid.zip(Signal::from_named_raw(number))
+        && let Err(error) = kill_process(pid, signal)
+    {
+        tracing::debug!(%error, number, "the signal did not arrive");
     }
 }
 

@@ -3,6 +3,7 @@
 mod calls;
 mod compilation;
 mod program;
+mod restart;
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -20,8 +21,10 @@ use super::old_bodies;
 use super::outcome::Clock;
 use super::parts::{Begun, FromMain, Job, NoAgent, OldBody, Planned};
 use super::report::{Report, Reports};
+use super::restart::{Heritage, Over, Rules};
 use crate::codes::Code;
 use crate::model::CancelToken;
+use restart::Restart;
 
 /// A program whose run-time has not come by then has none.
 const HELLO: Duration = Duration::from_secs(10);
@@ -48,6 +51,16 @@ enum Phase<P> {
     Deferred {
         cancel: CancelToken,
     },
+    /// The worker links what a restart starts.
+    Linking {
+        /// The compiler's messages are shown.
+        shown: bool,
+        cancel: CancelToken,
+    },
+    /// The worker puts it in the place of what runs.
+    Placing,
+    /// The program was asked to end, and is started anew then.
+    Ending,
     /// The program has a patch and has not answered.
     Applying {
         planned: Box<Planned<P>>,
@@ -75,6 +88,14 @@ struct Look {
     bodies: Vec<OldBody>,
     /// What a first look has shown.
     earlier: Option<Vec<Frame>>,
+}
+
+/// What is pending without being the outcome of a save, to be told when none is owed.
+#[derive(Debug)]
+struct HeldBack {
+    message: String,
+    /// A restart applies it.
+    restart: bool,
 }
 
 /// What is known of the program from the start.
@@ -109,6 +130,8 @@ pub struct Machine<P> {
     deferred: bool,
     /// The last outcome was a refusal or an error.
     last_failed: bool,
+    /// The last outcome was an error of the compiler.
+    last_failed_to_build: bool,
     generation: u64,
     functions: u64,
     last: (Option<String>, Instant),
@@ -137,18 +160,23 @@ pub struct Machine<P> {
     owes_an_outcome: bool,
     /// What is no outcome: of functions that go on in their old bodies, and of the run-time; to be told after that
     /// one.
-    held_back: Vec<String>,
+    held_back: Vec<HeldBack>,
+    restart: Restart,
+    /// A signal came that means the session, while no program was there to get it.
+    end_wanted: bool,
 }
 
 impl<P> Machine<P> {
     /// The program was just started.
     pub fn new(
         about: About,
-        reports: Reports,
+        heritage: Heritage,
+        rules: Rules,
         jobs: Sender<Job<P>>,
         signal: Box<dyn Fn(i32)>,
         now: Instant,
     ) -> Machine<P> {
+        let (reports, restart, queue) = Self::inherit(rules, heritage);
         // With an obstacle nobody will come.
         let patience = if about.obstacle.is_some() {
             Duration::ZERO
@@ -164,12 +192,13 @@ impl<P> Machine<P> {
             agent: None,
             asked: VecDeque::new(),
             phase: Phase::Idle,
-            queue: None,
+            queue,
             stopped_in_a_row: 0,
             started: false,
             refused: None,
             deferred: false,
             last_failed: false,
+            last_failed_to_build: false,
             generation: 0,
             functions: 0,
             last: (None, now),
@@ -188,11 +217,13 @@ impl<P> Machine<P> {
             status_by: None,
             owes_an_outcome: false,
             held_back: Vec::new(),
+            restart,
+            end_wanted: false,
         }
     }
 
-    /// Something happened. Returns the exit code when the session is over.
-    pub fn handle(&mut self, event: Event<P>, now: Instant) -> Option<i32> {
+    /// Something happened. Returns how this life of the program ended when it has.
+    pub fn handle(&mut self, event: Event<P>, now: Instant) -> Option<Over> {
         match event {
             Event::Changed(batch) => self.changed(batch),
             Event::Problem(problem) => self.reports.note(&problem),
@@ -208,6 +239,7 @@ impl<P> Machine<P> {
                 to_us_alone,
             } => {
                 tracing::debug!(number, to_us_alone, "signal");
+                self.end_wanted |= matches!(self.phase, Phase::Ending);
                 if to_us_alone {
                     (self.signal)(number);
                 }
@@ -228,7 +260,14 @@ impl<P> Machine<P> {
         let look = looks.min().filter(|_| !self.owes_an_outcome && !is_looking);
         let (hello, gone) = (self.hello_by, self.gone.as_ref().map(|(at, _)| *at));
         let calls = self.calls_at.filter(|_| !self.owes_an_outcome);
-        let others = [self.answer_by, self.deferred_at, self.status_by, calls];
+        let kill = self.restart.kill_at;
+        let others = [
+            self.answer_by,
+            self.deferred_at,
+            self.status_by,
+            calls,
+            kill,
+        ];
         let all = [hello, gone, look].into_iter().chain(others);
         all.flatten().min()
     }
@@ -252,6 +291,7 @@ impl<P> Machine<P> {
             self.tell(&Report::Pending {
                 message: "the program does not answer; the change is live as soon as it does"
                     .into(),
+                restart: false,
             });
         }
         if due(&mut self.deferred_at)
@@ -264,6 +304,9 @@ impl<P> Machine<P> {
                 cancel: cancel.clone(),
             };
             self.job(Job::Deferred { hello, cancel });
+        }
+        if due(&mut self.restart.kill_at) {
+            self.kill();
         }
         if due(&mut self.status_by) {
             self.answer_status(now);
@@ -302,8 +345,10 @@ impl<P> Machine<P> {
     /// What a look has shown, as soon as nobody can take it for the outcome of a save.
     fn tell_of_old_bodies(&mut self) {
         if !self.owes_an_outcome {
-            for message in std::mem::take(&mut self.held_back) {
-                self.tell(&Report::Pending { message });
+            for HeldBack { message, restart } in std::mem::take(&mut self.held_back) {
+                let report = Report::Pending { message, restart };
+                self.tell(&report);
+                self.waits(&report);
             }
         }
     }
@@ -333,7 +378,9 @@ impl<P> Machine<P> {
             {
                 cancel.cancel();
             }
-            Phase::Deferred { cancel } if batch.urgent => cancel.cancel(),
+            Phase::Deferred { cancel } | Phase::Linking { cancel, .. } if batch.urgent => {
+                cancel.cancel();
+            }
             _ => {}
         }
         Batch::merge_into(&mut self.queue, batch);
@@ -342,6 +389,9 @@ impl<P> Machine<P> {
     /// Begins with what is queued if nothing is under way.
     fn begin(&mut self, now: Instant) {
         if !matches!(self.phase, Phase::Idle) {
+            return;
+        }
+        if self.queue.is_none() && self.restart_step() {
             return;
         }
         // Until the run-time comes, or it is clear that it does not, there is nothing to compare with.
@@ -409,10 +459,12 @@ impl<P> Machine<P> {
     fn settle(&mut self, reports: &[Report], batch: Option<Batch>) {
         for report in reports {
             self.tell(report);
+            self.waits(report);
         }
         let Some(report) = reports.first() else {
             return;
         };
+        self.last_failed_to_build = matches!(report, Report::BuildFailed { .. });
         let outcome = report.summary();
         self.last = (Some(outcome.clone()), Instant::now());
         if batch.is_some() {
@@ -436,17 +488,21 @@ impl<P> Machine<P> {
             } else {
                 Vec::new()
             };
-            self.tell(&Report::Started {
+            let report = Report::Started {
                 pid: self.about.pid,
                 exe: display(&self.about.exe),
                 modules,
-            });
+                restart: self.restart.count,
+            };
+            self.tell(&report);
+            self.started_again(&report);
         }
     }
 
     fn asked_by_user(&mut self, request: Request, answers: Sender<Answer>, now: Instant) {
         match request {
             Request::Status => self.status_wanted(answers, now),
+            Request::Restart => self.restart_wanted(answers),
             Request::Swap => {
                 let mut batch = Batch::new(Default::default(), SystemTime::now());
                 batch.urgent = false;
@@ -457,16 +513,22 @@ impl<P> Machine<P> {
         }
     }
 
-    fn ended(&mut self, end: End) -> i32 {
-        if let Phase::Compiling { cancel, .. } | Phase::Deferred { cancel } = &self.phase {
+    fn ended(&mut self, end: End) -> Over {
+        if let Phase::Compiling { cancel, .. }
+        | Phase::Deferred { cancel }
+        | Phase::Linking { cancel, .. } = &self.phase
+        {
             cancel.cancel();
         }
         self.say_started(true);
+        if matches!(self.phase, Phase::Ending) && !self.end_wanted {
+            return Over::Restart;
+        }
         if let Some(signal) = end.crashed() {
             self.tell(&Report::Crashed { signal });
         }
         self.tell(&Report::Exited { code: end.code() });
-        end.code()
+        Over::Ended(end.code())
     }
 }
 

@@ -58,7 +58,10 @@ fn ms(time: Duration) -> f64 {
 /// All that waits as one report: one save has one outcome.
 pub fn pending(messages: &[String]) -> Option<Report> {
     let message = messages.join("; ");
-    (!messages.is_empty()).then_some(Report::Pending { message })
+    (!messages.is_empty()).then_some(Report::Pending {
+        message,
+        restart: true,
+    })
 }
 
 /// What is said of a failed build, without colours.

@@ -24,6 +24,8 @@ pub enum Report {
         exe: String,
         /// The crates whose code can be changed.
         modules: Vec<String>,
+        /// How often it was started before in this session.
+        restart: u32,
     },
     /// Sources were saved; work on them begins.
     Change {
@@ -59,6 +61,9 @@ pub enum Report {
     Pending {
         /// Which, and for what.
         message: String,
+        /// A restart applies it.
+        #[serde(skip)]
+        restart: bool,
     },
     /// Functions were called for the first time since they got new bodies.
     Called {
@@ -66,6 +71,11 @@ pub enum Report {
         generation: u64,
         /// The functions.
         functions: Vec<String>,
+    },
+    /// The program is asked to end, and is started anew then.
+    Restarting {
+        /// What for.
+        reason: String,
     },
     /// A signal ended the program that nobody sent on purpose.
     Crashed {
@@ -117,6 +127,8 @@ pub struct Reports {
     events: Option<File>,
     quiet: bool,
     colours: bool,
+    /// What is said behind what a restart applies.
+    hint: Option<&'static str>,
 }
 
 impl Reports {
@@ -138,7 +150,13 @@ impl Reports {
             events,
             quiet,
             colours: colours.unwrap_or(wanted),
+            hint: None,
         })
+    }
+
+    /// From now on this is said behind what a restart applies.
+    pub fn set_hint(&mut self, hint: Option<&'static str>) {
+        self.hint = hint;
     }
 
     /// It happened.
@@ -188,24 +206,43 @@ impl Reports {
             Report::Started { .. } if self.quiet => return None,
             Report::Change { .. } | Report::Called { .. } | Report::Exited { .. } => return None,
             Report::Started { .. } | Report::Swapped { .. } | Report::Unchanged {} => Mood::Good,
-            Report::Pending { .. } => Mood::Fair,
+            Report::Pending { .. } | Report::Restarting { .. } => Mood::Fair,
             Report::BuildFailed { .. } | Report::Refused { .. } | Report::Crashed { .. } => {
                 Mood::Bad
             }
         };
-        Some((report.summary(), mood))
+        let mut text = report.summary();
+        if let Some(hint) = self.hint.filter(|_| report.restart_applies()) {
+            text.push_str("; ");
+            text.push_str(hint);
+        }
+        Some((text, mood))
     }
 }
 
 impl Report {
+    /// Whether it tells of what takes effect when the program is started anew.
+    pub fn restart_applies(&self) -> bool {
+        matches!(
+            self,
+            Report::Refused { .. } | Report::Pending { restart: true, .. }
+        )
+    }
+
     /// In one short line.
     pub fn summary(&self) -> String {
         match self {
             Report::Started { modules, .. } if modules.is_empty() => {
                 "the program runs; its code cannot be changed".to_owned()
             }
-            Report::Started { modules, .. } => {
-                format!("save a file, and it goes live: {}", modules.join(", "))
+            Report::Started {
+                modules, restart, ..
+            } => {
+                let again = if *restart > 0 { "started again; " } else { "" };
+                format!(
+                    "{again}save a file, and it goes live: {}",
+                    modules.join(", ")
+                )
             }
             Report::Change { paths } => format!("changed: {}", paths.join(", ")),
             Report::BuildFailed { .. } => {
@@ -225,7 +262,8 @@ impl Report {
             Report::Refused { code, message } => {
                 format!("refused: {message} ({code}: `cargo liveswap explain {code}`)")
             }
-            Report::Pending { message } => format!("pending: {message}"),
+            Report::Pending { message, .. } => format!("pending: {message}"),
+            Report::Restarting { reason } => format!("restarting: {reason}"),
             Report::Called {
                 generation,
                 functions,

@@ -19,6 +19,7 @@ impl<P> Machine<P> {
                 cancel,
             } => match done {
                 Done::Begun(begun) => {
+                    self.not_linked_any_more();
                     if !begun.paths.is_empty() {
                         let paths = begun.paths.iter().map(|it| display(it)).collect();
                         self.tell(&Report::Change { paths });
@@ -46,6 +47,8 @@ impl<P> Machine<P> {
                     self.caught_up(done);
                 }
             }
+            Phase::Linking { shown, cancel } => self.linked(done, shown, &cancel),
+            Phase::Placing => self.placed(done, now),
             // It answers only what it was asked.
             phase => self.phase = phase,
         }
@@ -53,7 +56,7 @@ impl<P> Machine<P> {
 
     fn compiled(&mut self, done: Done<P>, begun: Option<Begun>, batch: Batch, now: Instant) {
         let reports = match done {
-            Done::Irrelevant | Done::Begun(_) => {
+            Done::Irrelevant | Done::Begun(_) | Done::Linked | Done::InPlace => {
                 self.owes_an_outcome = false;
                 return;
             }
@@ -91,7 +94,7 @@ impl<P> Machine<P> {
         self.settle(&reports, Some(batch));
     }
 
-    fn failed(&mut self, error: BuildError) -> Report {
+    pub(super) fn failed(&mut self, error: BuildError) -> Report {
         match error {
             BuildError::NeedsRestart { reason } => Report::Refused {
                 code: Code::NeedsRestart.as_str().to_owned(),

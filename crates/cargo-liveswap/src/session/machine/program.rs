@@ -7,7 +7,7 @@ use std::time::Instant;
 use liveswap_protocol::VERSION;
 use liveswap_protocol::message::{Frame, FromAgent, Hello, ToAgent};
 
-use super::{Asked, GONE, HELLO, Look, Machine, Phase, no_answer};
+use super::{Asked, GONE, HELLO, HeldBack, Look, Machine, Phase, no_answer};
 use crate::codes::Code;
 use crate::session::old_bodies;
 use crate::session::outcome;
@@ -50,7 +50,11 @@ impl<P> Machine<P> {
         let linger = bodies.iter().zip(0..).filter(|(_, n)| seen.contains(n));
         self.lingering.extend(linger.map(|(body, _)| body.clone()));
         let told = old_bodies::tell(&bodies, earlier.as_deref(), &frames);
-        self.held_back.extend(told.messages);
+        let messages = told.messages.into_iter();
+        self.held_back.extend(messages.map(|message| HeldBack {
+            message,
+            restart: true,
+        }));
         if told.again {
             self.looks.push(Look {
                 at: now + old_bodies::DELAY,
@@ -71,9 +75,13 @@ impl<P> Machine<P> {
     /// Another process of the program keeps its code.
     pub(super) fn copy(&mut self, pid: u32) {
         if !std::mem::replace(&mut self.knows_of_copies, true) {
-            self.held_back.push(format!(
+            let message = format!(
                 "process {pid} runs the program, too, and keeps the code that it was started with"
-            ));
+            );
+            self.held_back.push(HeldBack {
+                message,
+                restart: false,
+            });
         }
     }
 
@@ -97,7 +105,10 @@ impl<P> Machine<P> {
             code: Code::NoAnswer,
             message: why.to_owned(),
         }));
-        self.held_back.push(why.to_owned());
+        self.held_back.push(HeldBack {
+            message: why.to_owned(),
+            restart: true,
+        });
     }
 
     fn greeted(&mut self, hello: Hello) {
@@ -222,10 +233,13 @@ impl<P> Machine<P> {
 
     /// The program lives, and its run-time does not.
     pub(super) fn stays_gone(&mut self, gone: NoAgent) {
-        self.held_back.push(format!(
-            "{}; nothing goes live until it connects again",
-            gone.message
-        ));
+        self.held_back.push(HeldBack {
+            message: format!(
+                "{}; nothing goes live until it connects again",
+                gone.message
+            ),
+            restart: true,
+        });
         self.hello = Err(Some(gone));
         // Whoever waits for the start need not wait for ever.
         self.say_started(false);

@@ -4,6 +4,7 @@ mod calls;
 mod deferred;
 mod images;
 mod looks;
+mod restarts;
 
 use super::*;
 use std::collections::BTreeSet;
@@ -14,8 +15,11 @@ use std::sync::mpsc::{Receiver, channel};
 use crate::model::BuildError;
 use crate::model::Diagnostic;
 use crate::session::parts::{Done, ModuleReport, Outcome};
+use crate::session::restart::Mode;
 use liveswap_protocol::VERSION;
 use liveswap_protocol::message::FromAgent;
+
+const GRACE: Duration = Duration::from_secs(2);
 
 struct Bench {
     machine: Machine<u32>,
@@ -30,7 +34,11 @@ struct Bench {
 impl Bench {
     /// The program runs and its run-time has come.
     fn started() -> Bench {
-        let mut bench = Bench::new();
+        Bench::started_with(Mode::Never)
+    }
+
+    fn started_with(mode: Mode) -> Bench {
+        let mut bench = Bench::with(mode);
         let requests = bench.agent_sender.clone();
         bench.happens(Event::AgentConnected(requests));
         bench.happens(Event::Agent(FromAgent::Hello(hello())));
@@ -38,6 +46,10 @@ impl Bench {
     }
 
     fn new() -> Bench {
+        Bench::with(Mode::Never)
+    }
+
+    fn with(mode: Mode) -> Bench {
         let events = tempfile::NamedTempFile::new().unwrap();
         let reports = Reports::new(Some(events.path()), true, Some(false)).unwrap();
         let (job, jobs) = channel();
@@ -51,7 +63,8 @@ impl Bench {
         };
         let send = Box::new(move |number| signal.send(number).unwrap());
         let now = Instant::now();
-        let machine = Machine::new(about, reports, job, send, now);
+        let rules = Rules { mode, grace: GRACE };
+        let machine = Machine::new(about, Heritage::first(reports), rules, job, send, now);
         Bench {
             machine,
             jobs,
@@ -63,7 +76,7 @@ impl Bench {
         }
     }
 
-    fn happens(&mut self, event: Event<u32>) -> Option<i32> {
+    fn happens(&mut self, event: Event<u32>) -> Option<Over> {
         self.machine.handle(event, self.now)
     }
 
@@ -448,7 +461,7 @@ fn the_end_of_the_program_is_the_end() {
         let (_, cancel) = bench.job();
         assert_eq!(
             bench.happens(Event::Ended(ExitStatus::from_raw(status))),
-            Some(code)
+            Some(Over::Ended(code))
         );
         assert!(cancel.is_cancelled());
         assert_eq!(bench.names(), names);
@@ -460,7 +473,7 @@ fn a_program_that_ends_at_once_was_started() {
     let mut bench = Bench::new();
     assert_eq!(
         bench.happens(Event::Ended(ExitStatus::from_raw(0))),
-        Some(0)
+        Some(Over::Ended(0))
     );
     assert_eq!(bench.names(), ["started", "exited"]);
 }

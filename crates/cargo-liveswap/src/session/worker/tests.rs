@@ -25,6 +25,8 @@ fn read(path: &Path) -> String {
 }
 
 impl Builder for Build {
+    /// The texts that it was "linked" from.
+    type Next = HashMap<PathBuf, String>;
     fn sources(&self) -> Vec<PathBuf> {
         self.sources.clone()
     }
@@ -75,6 +77,16 @@ impl Builder for Build {
     }
     fn finish_deferred(&mut self, _: &CancelToken) -> Result<Compiled, BuildError> {
         panic!("broken dependents")
+    }
+    fn next(&mut self, _: bool, cancel: &CancelToken) -> Result<Self::Next, BuildError> {
+        self.rebuild(cancel)?;
+        Ok(self.compiled.clone())
+    }
+    fn put_in_place(next: &Self::Next) -> Result<(), BuildError> {
+        if next.is_empty() {
+            return Err(BuildError::Failed("there is no room".into()));
+        }
+        Ok(())
     }
     fn broke_down(&mut self) {
         self.broke_down = true;

@@ -1,0 +1,255 @@
+//! Restarts: what waits for one is linked beside the program that runs, the old process is asked to end, and the
+//! life of this machine is over when it has.
+
+use std::sync::mpsc::Sender;
+use std::time::Instant;
+
+use signal_hook::consts::{SIGKILL, SIGTERM};
+
+use super::{Machine, Phase};
+use crate::model::{BuildError, CancelToken};
+use crate::session::batch::Batch;
+use crate::session::control::Answer;
+use crate::session::parts::{Done, Job};
+use crate::session::report::Report;
+use crate::session::restart::{Heritage, Mode, Rules};
+
+/// What is known of the next start.
+#[derive(Debug)]
+pub struct Restart {
+    rules: Rules,
+    /// How often the program was started before.
+    pub count: u32,
+    /// Something waits for it, apart from what was refused.
+    pub pending: bool,
+    linked: Linked,
+    wanted: Option<Wanted>,
+    /// When the old process is killed.
+    pub kill_at: Option<Instant>,
+    /// Who waits for this life's start.
+    start_waits: Vec<Sender<Answer>>,
+}
+
+/// The program as it is written now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Linked {
+    No,
+    Yes,
+    /// It cannot be built; the next save may mend that.
+    Failed,
+}
+
+#[derive(Debug)]
+struct Wanted {
+    reason: String,
+    /// As opposed to a save whose outcome asks for it.
+    by_user: bool,
+    waiting: Vec<Sender<Answer>>,
+}
+
+impl Restart {
+    fn new(rules: Rules, count: u32, start_waits: Vec<Sender<Answer>>) -> Restart {
+        Restart {
+            rules,
+            count,
+            pending: false,
+            linked: Linked::No,
+            wanted: None,
+            kill_at: None,
+            start_waits,
+        }
+    }
+
+    /// What is said behind what waits for a restart.
+    pub fn hint(rules: Rules) -> Option<&'static str> {
+        (rules.mode == Mode::Ask).then_some("`cargo liveswap restart` applies it")
+    }
+}
+
+impl<P> Machine<P> {
+    /// What an earlier life left.
+    pub(super) fn inherit(
+        rules: Rules,
+        heritage: Heritage,
+    ) -> (super::Reports, Restart, Option<Batch>) {
+        let Heritage {
+            mut reports,
+            restarts,
+            waiting,
+            queue,
+        } = heritage;
+        reports.set_hint(Restart::hint(rules));
+        (reports, Restart::new(rules, restarts, waiting), queue)
+    }
+
+    /// What this life leaves.
+    pub fn leave(mut self) -> Heritage {
+        let wanted = self.restart.wanted.take();
+        Heritage {
+            reports: self.reports,
+            restarts: self.restart.count + 1,
+            waiting: wanted.map(|it| it.waiting).unwrap_or_default(),
+            queue: self.queue,
+        }
+    }
+
+    /// Whether a restart would bring something.
+    pub(super) fn waits_for_a_restart(&self) -> bool {
+        self.refused.is_some() || self.restart.pending
+    }
+
+    /// This was told, and only a restart applies it.
+    pub(super) fn waits(&mut self, report: &Report) {
+        if !report.restart_applies() {
+            return;
+        }
+        self.restart.pending |= matches!(report, Report::Pending { .. });
+        if self.restart.rules.mode == Mode::Auto && self.restart.wanted.is_none() {
+            self.restart.wanted = Some(Wanted {
+                reason: report.summary(),
+                by_user: false,
+                waiting: Vec::new(),
+            });
+        }
+    }
+
+    /// Sources changed: what was linked is out of date, and the outcome of the save decides anew.
+    pub(super) fn not_linked_any_more(&mut self) {
+        self.restart.linked = Linked::No;
+        self.restart.wanted.take_if(|wanted| !wanted.by_user);
+    }
+
+    /// Somebody asks for it.
+    pub(super) fn restart_wanted(&mut self, answers: Sender<Answer>) {
+        if self.restart.rules.mode == Mode::Never {
+            let outcome = "this session was started with `--restart never`".to_owned();
+            // Who asked may have gone.
+            let _ = answers.send(Answer::Restarted {
+                success: false,
+                outcome,
+            });
+            return;
+        }
+        // It may work by now.
+        if self.restart.linked == Linked::Failed {
+            self.restart.linked = Linked::No;
+        }
+        match &mut self.restart.wanted {
+            Some(wanted) => wanted.waiting.push(answers),
+            none => {
+                *none = Some(Wanted {
+                    reason: "`cargo liveswap restart`".to_owned(),
+                    by_user: true,
+                    waiting: vec![answers],
+                });
+            }
+        }
+    }
+
+    /// Nothing else is to be done: goes on with a restart if one is wanted, or links for one. Returns whether there
+    /// is something to wait for now.
+    pub(super) fn restart_step(&mut self) -> bool {
+        let is_wanted = self.restart.wanted.is_some();
+        let is_of_use = self.restart.rules.mode != Mode::Never && self.waits_for_a_restart();
+        match self.restart.linked {
+            Linked::Yes if is_wanted => {
+                self.phase = Phase::Placing;
+                self.job(Job::PutInPlace);
+                true
+            }
+            Linked::No if is_wanted || is_of_use && !self.last_failed_to_build => {
+                let cancel = CancelToken::new();
+                self.phase = Phase::Linking {
+                    shown: is_wanted,
+                    cancel: cancel.clone(),
+                };
+                self.job(Job::Link {
+                    batch: None,
+                    shown: is_wanted,
+                    cancel,
+                });
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The worker has linked, or not.
+    pub(super) fn linked(&mut self, done: Done<P>, shown: bool, cancel: &CancelToken) {
+        self.restart.linked = match done {
+            Done::Linked => Linked::Yes,
+            Done::Failed(BuildError::Cancelled) if cancel.is_cancelled() => Linked::No,
+            // Whoever asked meanwhile gets to see why.
+            Done::Failed(_) if !shown && self.restart.wanted.is_some() => Linked::No,
+            Done::Failed(error) => {
+                if shown {
+                    self.restart_failed(error);
+                } else {
+                    tracing::debug!(%error, "not linked for a restart");
+                }
+                Linked::Failed
+            }
+            _ => {
+                tracing::error!("not an answer to a link");
+                Linked::Failed
+            }
+        };
+    }
+
+    /// The worker has put the new program in the place of the old one, or not.
+    pub(super) fn placed(&mut self, done: Done<P>, now: Instant) {
+        match done {
+            Done::InPlace => {}
+            Done::Failed(error) => {
+                self.restart.linked = Linked::Failed;
+                return self.restart_failed(error);
+            }
+            _ => return tracing::error!("not an answer"),
+        }
+        let reason = self.restart.wanted.as_ref().map(|it| it.reason.clone());
+        self.tell(&Report::Restarting {
+            reason: reason.unwrap_or_default(),
+        });
+        self.phase = Phase::Ending;
+        self.restart.kill_at = Some(now + self.restart.rules.grace);
+        (self.signal)(SIGTERM);
+    }
+
+    /// The old process had its time.
+    pub(super) fn kill(&mut self) {
+        tracing::info!("the program does not end by itself: killed");
+        (self.signal)(SIGKILL);
+        // If a runner was started for it, its end does not end the program.
+        if let Ok(hello) = &self.hello
+            && hello.pid != self.about.pid
+            && self.agent.is_some()
+        {
+            crate::session::child::send_signal(hello.pid, SIGKILL);
+        }
+    }
+
+    fn restart_failed(&mut self, error: BuildError) {
+        let report = self.failed(error);
+        self.tell(&report);
+        let outcome = report.summary();
+        let wanted = self.restart.wanted.take();
+        for answers in wanted.into_iter().flat_map(|wanted| wanted.waiting) {
+            // Who asked may have gone.
+            let _ = answers.send(Answer::Restarted {
+                success: false,
+                outcome: outcome.clone(),
+            });
+        }
+    }
+
+    /// The program runs.
+    pub(super) fn started_again(&mut self, report: &Report) {
+        for answers in std::mem::take(&mut self.restart.start_waits) {
+            // Who asked may have gone.
+            let _ = answers.send(Answer::Restarted {
+                success: true,
+                outcome: report.summary(),
+            });
+        }
+    }
+}
