@@ -18,6 +18,7 @@ mod ordinary;
 mod panics;
 mod places;
 mod pointers;
+mod restarting;
 mod restarts;
 mod saves;
 mod state;

@@ -96,6 +96,8 @@ struct HeldBack {
     message: String,
     /// A restart applies it.
     restart: bool,
+    /// Nothing of the save takes effect without one.
+    in_vain: bool,
 }
 
 /// What is known of the program from the start.
@@ -345,10 +347,13 @@ impl<P> Machine<P> {
     /// What a look has shown, as soon as nobody can take it for the outcome of a save.
     fn tell_of_old_bodies(&mut self) {
         if !self.owes_an_outcome {
-            for HeldBack { message, restart } in std::mem::take(&mut self.held_back) {
-                let report = Report::Pending { message, restart };
+            for told in std::mem::take(&mut self.held_back) {
+                let report = Report::Pending {
+                    message: told.message,
+                    restart: told.restart,
+                };
                 self.tell(&report);
-                self.waits(&report);
+                self.waits(&report, told.in_vain);
             }
         }
     }
@@ -459,7 +464,7 @@ impl<P> Machine<P> {
     fn settle(&mut self, reports: &[Report], batch: Option<Batch>) {
         for report in reports {
             self.tell(report);
-            self.waits(report);
+            self.waits(report, true);
         }
         let Some(report) = reports.first() else {
             return;

@@ -119,6 +119,7 @@ impl<P> Machine<P> {
             self.held_back.push(HeldBack {
                 message,
                 restart: true,
+                in_vain: true,
             });
         }
     }

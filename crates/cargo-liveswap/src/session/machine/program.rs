@@ -50,10 +50,16 @@ impl<P> Machine<P> {
         let linger = bodies.iter().zip(0..).filter(|(_, n)| seen.contains(n));
         self.lingering.extend(linger.map(|(body, _)| body.clone()));
         let told = old_bodies::tell(&bodies, earlier.as_deref(), &frames);
+        // A loop that never returns is not called anew; a call that only waits for long is no reason for a restart.
+        let certain = bodies.iter().zip(0..).filter(|(_, n)| seen.contains(n));
+        let in_vain = certain
+            .into_iter()
+            .any(|(body, _)| self.calls.is_not_called(&body.name));
         let messages = told.messages.into_iter();
         self.held_back.extend(messages.map(|message| HeldBack {
             message,
             restart: true,
+            in_vain,
         }));
         if told.again {
             self.looks.push(Look {
@@ -81,6 +87,7 @@ impl<P> Machine<P> {
             self.held_back.push(HeldBack {
                 message,
                 restart: false,
+                in_vain: false,
             });
         }
     }
@@ -108,6 +115,7 @@ impl<P> Machine<P> {
         self.held_back.push(HeldBack {
             message: why.to_owned(),
             restart: true,
+            in_vain: false,
         });
     }
 
@@ -239,6 +247,7 @@ impl<P> Machine<P> {
                 gone.message
             ),
             restart: true,
+            in_vain: false,
         });
         self.hello = Err(Some(gone));
         // Whoever waits for the start need not wait for ever.

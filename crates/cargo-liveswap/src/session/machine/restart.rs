@@ -98,13 +98,16 @@ impl<P> Machine<P> {
         self.refused.is_some() || self.restart.pending
     }
 
-    /// This was told, and only a restart applies it.
-    pub(super) fn waits(&mut self, report: &Report) {
+    /// This was told. `in_vain`: without a restart it does not take effect at all, or was told as the outcome of a save.
+    pub(super) fn waits(&mut self, report: &Report, in_vain: bool) {
         if !report.restart_applies() {
             return;
         }
-        self.restart.pending |= matches!(report, Report::Pending { .. });
-        if self.restart.rules.mode == Mode::Auto && self.restart.wanted.is_none() {
+        // What is nothing but pending is held as what is refused.
+        let is_pending = matches!(report, Report::Pending { .. }) && self.refused.is_none();
+        self.restart.pending |= is_pending;
+        let is_auto = self.restart.rules.mode == Mode::Auto && in_vain;
+        if is_auto && self.restart.wanted.is_none() {
             self.restart.wanted = Some(Wanted {
                 reason: report.summary(),
                 by_user: false,

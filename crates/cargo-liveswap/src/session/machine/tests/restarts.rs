@@ -222,3 +222,45 @@ fn never_means_never() {
     };
     bench.has_no_job();
 }
+
+/// A second after a swap, somebody is in the old body of `app::run`. Whether a restart is on its way.
+fn restarts_by_itself(new_body_was_called: bool) -> bool {
+    let mut bench = Bench::started_with(Mode::Auto);
+    bench.save(&["a.rs"]);
+    bench.job();
+    let mut plan = patch();
+    plan.old_bodies = vec![OldBody {
+        name: "app::run".into(),
+        start: 16,
+        len: 32,
+    }];
+    plan.new_bodies.bodies = vec![crate::session::parts::NewBody {
+        name: "app::run".into(),
+        symbol: "run".into(),
+        words: vec![(8, 100)],
+        replaces: true,
+    }];
+    bench.worker(planned(Outcome::Patch(plan)));
+    bench.happens(applied(1));
+    bench.passes(old_bodies::DELAY);
+    bench.happens(Event::Agent(FromAgent::Hold(vec![!new_body_was_called])));
+    bench.happens(Event::Agent(FromAgent::Frames(vec![Frame {
+        range: 0,
+        thread: 9,
+        stack_address: 100,
+        address: 20,
+        exact: true,
+    }])));
+    assert_eq!(bench.names().last().unwrap(), "pending");
+    let links = bench.jobs.try_iter().find_map(|job| match job {
+        Job::Link { shown, .. } => Some(shown),
+        _ => None,
+    });
+    links.expect("it is linked ahead in any case")
+}
+
+#[test]
+fn a_loop_that_never_returns_is_a_reason_for_a_restart_and_a_call_that_waits_is_none() {
+    assert!(restarts_by_itself(false));
+    assert!(!restarts_by_itself(true));
+}
