@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::ffi::OsString;
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -123,6 +124,13 @@ struct RunArgs {
     /// How long the program may take to end before it is killed for a restart
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
     grace: Duration,
+    /// Go on when the program crashes or panics: the next save starts it again. So it is by itself if standard input and
+    /// standard error are a terminal
+    #[arg(long, overrides_with = "no_stay")]
+    stay: bool,
+    /// End with the program, however it ends
+    #[arg(long, overrides_with = "stay")]
+    no_stay: bool,
     #[command(flatten)]
     cargo: CargoArgs,
     /// Arguments for the program
@@ -143,6 +151,7 @@ impl RunArgs {
             restart: Rules {
                 mode: self.restart,
                 grace: self.grace,
+                stay: self.stay || !self.no_stay && is_at_a_terminal(),
             },
             quiet: self.cargo.quiet,
             color: self
@@ -156,6 +165,11 @@ impl RunArgs {
                 }),
         }
     }
+}
+
+/// Whether a person sits there who can mend what crashed.
+fn is_at_a_terminal() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
 /// A time in seconds, which need not be whole.

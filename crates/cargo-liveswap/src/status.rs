@@ -147,6 +147,7 @@ fn text(session: u32, status: &Answer) -> String {
         calls,
         restarts,
         waits,
+        crashed,
         outcome,
         seconds,
     } = status
@@ -167,7 +168,9 @@ fn text(session: u32, status: &Answer) -> String {
         1 => ", started again once".to_owned(),
         times => format!(", started again {times} times"),
     };
-    let waits = if *waits {
+    let waits = if *crashed {
+        "  the program has crashed: the next save starts it again\n"
+    } else if *waits {
         "  something waits: `cargo liveswap restart` applies it\n"
     } else {
         ""
@@ -216,6 +219,7 @@ mod tests {
             calls: Vec::new(),
             restarts: 0,
             waits: false,
+            crashed: false,
             outcome: None,
             seconds: 70,
         };

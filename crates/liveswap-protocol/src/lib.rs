@@ -7,6 +7,7 @@
 //! Start reading at [`patch::Patch`], then [`message`]. A connection begins with the agent's
 //! [`message::Hello`]; a version that differs from [`VERSION`] is refused, not misread.
 
+pub mod crash;
 pub mod frame;
 pub mod message;
 pub mod patch;

@@ -3,6 +3,7 @@
 mod calls;
 mod cleaned;
 mod closures;
+mod crashing;
 mod dynamic;
 mod identity;
 mod images;

@@ -53,6 +53,9 @@ pub enum Answer {
         /// Something waits for a restart.
         #[serde(default)]
         waits: bool,
+        /// No program runs: it has crashed, and the next save starts it again.
+        #[serde(default)]
+        crashed: bool,
         /// What came of the last change; `None` before the first.
         outcome: Option<String>,
         /// How long ago that was (or the start), in seconds.

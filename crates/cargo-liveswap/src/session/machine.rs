@@ -2,6 +2,7 @@
 
 mod calls;
 mod compilation;
+mod crash;
 mod program;
 mod restart;
 
@@ -21,7 +22,7 @@ use super::old_bodies;
 use super::outcome::Clock;
 use super::parts::{Begun, FromMain, Job, NoAgent, OldBody, Planned};
 use super::report::{Report, Reports};
-use super::restart::{Heritage, Over, Rules};
+use super::restart::{Hands, Heritage, Over, Rules};
 use crate::codes::Code;
 use crate::model::CancelToken;
 use restart::Restart;
@@ -53,6 +54,8 @@ enum Phase<P> {
     },
     /// The worker links what a restart starts.
     Linking {
+        /// The saves that it is for, if no program runs; else what waits already.
+        batch: Option<Batch>,
         /// The compiler's messages are shown.
         shown: bool,
         cancel: CancelToken,
@@ -118,8 +121,7 @@ pub struct Machine<P> {
     about: About,
     reports: Reports,
     jobs: Sender<Job<P>>,
-    /// Sends the program a signal.
-    signal: Box<dyn Fn(i32)>,
+    hands: Box<dyn Hands>,
     hello: Result<Hello, Option<NoAgent>>,
     agent: Option<Sender<ToAgent>>,
     asked: VecDeque<Asked>,
@@ -166,6 +168,9 @@ pub struct Machine<P> {
     restart: Restart,
     /// A signal came that means the session, while no program was there to get it.
     end_wanted: bool,
+    /// How the program ended, if the session goes on without it.
+    crashed: Option<End>,
+    over: Option<Over>,
 }
 
 impl<P> Machine<P> {
@@ -175,7 +180,7 @@ impl<P> Machine<P> {
         heritage: Heritage,
         rules: Rules,
         jobs: Sender<Job<P>>,
-        signal: Box<dyn Fn(i32)>,
+        hands: Box<dyn Hands>,
         now: Instant,
     ) -> Machine<P> {
         let (reports, restart, queue) = Self::inherit(rules, heritage);
@@ -189,7 +194,7 @@ impl<P> Machine<P> {
             about,
             reports,
             jobs,
-            signal,
+            hands,
             hello: Err(None),
             agent: None,
             asked: VecDeque::new(),
@@ -221,6 +226,8 @@ impl<P> Machine<P> {
             held_back: Vec::new(),
             restart,
             end_wanted: false,
+            crashed: None,
+            over: None,
         }
     }
 
@@ -242,11 +249,19 @@ impl<P> Machine<P> {
             } => {
                 tracing::debug!(number, to_us_alone, "signal");
                 self.end_wanted |= matches!(self.phase, Phase::Ending);
+                if let Some(end) = self.crashed {
+                    return Some(self.end(end));
+                }
                 if to_us_alone {
-                    (self.signal)(number);
+                    self.hands.signal(number);
                 }
             }
-            Event::Ended(status) => return Some(self.ended(status.into())),
+            Event::Ended(status) => {
+                self.over = self.ended(status.into());
+            }
+        }
+        if self.over.is_some() {
+            return self.over.take();
         }
         self.tell_of_old_bodies();
         self.look_at_calls(now);
@@ -399,6 +414,9 @@ impl<P> Machine<P> {
         if self.queue.is_none() && self.restart_step() {
             return;
         }
+        if self.crashed.is_some() {
+            return self.start_with_a_save();
+        }
         // Until the run-time comes, or it is clear that it does not, there is nothing to compare with.
         let hello = match &self.hello {
             Ok(hello) => Ok(hello.clone()),
@@ -518,7 +536,8 @@ impl<P> Machine<P> {
         }
     }
 
-    fn ended(&mut self, end: End) -> Over {
+    /// The program has ended. Nothing, if the session goes on without it.
+    fn ended(&mut self, end: End) -> Option<Over> {
         if let Phase::Compiling { cancel, .. }
         | Phase::Deferred { cancel }
         | Phase::Linking { cancel, .. } = &self.phase
@@ -527,11 +546,14 @@ impl<P> Machine<P> {
         }
         self.say_started(true);
         if matches!(self.phase, Phase::Ending) && !self.end_wanted {
-            return Over::Restart;
+            return Some(Over::Restart);
         }
-        if let Some(signal) = end.crashed() {
-            self.tell(&Report::Crashed { signal });
-        }
+        let stays = self.has_crashed(end);
+        (!stays).then(|| self.end(end))
+    }
+
+    /// The session ends as the program did.
+    fn end(&mut self, end: End) -> Over {
         self.tell(&Report::Exited { code: end.code() });
         Over::Ended(end.code())
     }

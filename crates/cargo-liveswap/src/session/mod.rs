@@ -10,6 +10,7 @@ mod build;
 pub mod calls;
 mod child;
 pub mod control;
+mod crash;
 mod debounce;
 mod event;
 mod inbox;
@@ -32,8 +33,12 @@ mod worker;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
+
+use liveswap_protocol::crash::Kind;
+use liveswap_protocol::message::Hello;
 
 use crate::build::{Build, Next};
 use crate::engine;
@@ -45,7 +50,7 @@ use inbox::Inbox;
 use machine::{About, Machine};
 use parts::Planner;
 use report::{Report, Reports};
-use restart::{Heritage, Over, Rules};
+use restart::{Hands, Heritage, Over, Rules};
 use run_dir::RunDir;
 use terminal::Terminal;
 
@@ -106,7 +111,10 @@ fn session(options: &Options, mut reports: Reports) -> i32 {
                 reports.note(&error.to_string());
             }
             let diagnostics = outcome::diagnostics(&error);
-            reports.record(&Report::BuildFailed { diagnostics });
+            reports.record(&Report::BuildFailed {
+                diagnostics,
+                runs: false,
+            });
             return code;
         }
     };
@@ -124,7 +132,7 @@ struct Session {
     run_dir: RunDir,
     socket: agent::AgentSocket<Plan>,
     inbox: Inbox<Plan>,
-    terminal: Terminal,
+    terminal: Arc<Terminal>,
     target_dir: PathBuf,
     poll: Option<Duration>,
     rules: Rules,
@@ -160,7 +168,7 @@ fn lives(
         run_dir,
         socket,
         inbox,
-        terminal: Terminal::now(),
+        terminal: Arc::new(Terminal::now()),
         target_dir,
         poll: options.poll,
         rules: options.restart,
@@ -181,7 +189,6 @@ fn lives(
         heritage = machine.leave();
         // Its compilers are told to stop; what they leave should be whole.
         let next = life.stopped.recv_timeout(TIME_TO_STOP).ok().flatten();
-        session.terminal.restore();
         let next: Next = match (over, next) {
             (Over::Ended(code), _) => return Ok(code),
             (Over::Restart, Some(next)) => next,
@@ -193,6 +200,7 @@ fn lives(
             linked,
             ..
         } = next;
+        session.terminal.restore();
         happened = session.inbox.renew(&happened);
         session.run_dir.renew(&session.target_dir)?;
     }
@@ -208,6 +216,27 @@ struct Life {
     machine: Machine<Plan>,
     /// What the worker has linked for the next one, when it stops.
     stopped: Receiver<Option<Next>>,
+}
+
+/// What a machine does to this process and its terminal.
+struct OfLife {
+    program: child::Program,
+    terminal: Arc<Terminal>,
+    images: PathBuf,
+}
+
+impl Hands for OfLife {
+    fn signal(&self, number: i32) {
+        self.program.signal(number);
+    }
+
+    fn restore_terminal(&self) {
+        self.terminal.restore();
+    }
+
+    fn crash_place(&self, kind: Kind, about: &About, hello: &Hello) -> Option<crash::Place> {
+        crash::place(&self.images, kind, &about.exe, hello, &about.modules)
+    }
 }
 
 impl Session {
@@ -264,8 +293,12 @@ impl Session {
             modules,
             obstacle,
         };
-        let signal = Box::new(move |number| program.signal(number));
-        let machine = Machine::new(about, heritage, self.rules, jobs, signal, Instant::now());
+        let hands = Box::new(OfLife {
+            program,
+            terminal: Arc::clone(&self.terminal),
+            images: self.run_dir.images(),
+        });
+        let machine = Machine::new(about, heritage, self.rules, jobs, hands, Instant::now());
         Ok(Life { machine, stopped })
     }
 }

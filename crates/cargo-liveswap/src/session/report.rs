@@ -36,6 +36,9 @@ pub enum Report {
     BuildFailed {
         /// The compiler's messages, without colours.
         diagnostics: Vec<String>,
+        /// There is a program that goes on.
+        #[serde(skip)]
+        runs: bool,
     },
     /// New code is live.
     Swapped {
@@ -77,10 +80,24 @@ pub enum Report {
         /// What for.
         reason: String,
     },
-    /// A signal ended the program that nobody sent on purpose.
+    /// A signal ended the program that nobody sent on purpose; or it panicked, and the session goes on without it.
     Crashed {
-        /// Its number.
-        signal: i32,
+        /// The signal's number.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        signal: Option<i32>,
+        /// The exit code of a panic.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        code: Option<i32>,
+        /// The user's function in which it happened, if that is known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        function: Option<String>,
+        /// `file:line` in it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        line: Option<String>,
+        /// The generation that the program was in.
+        generation: u64,
+        /// The session waits for a save, and starts it again then.
+        waits: bool,
     },
     /// The program ended.
     Exited {
@@ -245,6 +262,7 @@ impl Report {
                 )
             }
             Report::Change { paths } => format!("changed: {}", paths.join(", ")),
+            Report::BuildFailed { runs: false, .. } => "it does not compile".to_owned(),
             Report::BuildFailed { .. } => {
                 "it does not compile; the program goes on as it was".to_owned()
             }
@@ -271,10 +289,35 @@ impl Report {
                 "generation {generation} was called: {}",
                 functions.join(", ")
             ),
-            Report::Crashed { signal } => {
-                let name = signal_hook::low_level::signal_name(*signal);
-                let name = name.map_or_else(|| format!("signal {signal}"), str::to_owned);
-                format!("the program was ended by {name}")
+            Report::Crashed {
+                signal,
+                function,
+                line,
+                generation,
+                waits,
+                ..
+            } => {
+                let mut text = match signal {
+                    None => "the program panicked".to_owned(),
+                    Some(signal) => {
+                        let name = signal_hook::low_level::signal_name(*signal);
+                        let name = name.map_or_else(|| format!("signal {signal}"), str::to_owned);
+                        format!("the program was ended by {name}")
+                    }
+                };
+                if let Some(function) = function {
+                    text.push_str(&format!(" in `{function}`"));
+                }
+                if let Some(line) = line {
+                    text.push_str(&format!(" ({line})"));
+                }
+                if *generation > 0 {
+                    text.push_str(&format!(", in generation {generation}"));
+                }
+                if *waits {
+                    text.push_str("; the next save starts it again, Ctrl-C ends the session");
+                }
+                text
             }
             Report::Exited { code } => format!("the program ended with exit code {code}"),
         }

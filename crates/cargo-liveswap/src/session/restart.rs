@@ -3,8 +3,13 @@
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
+use liveswap_protocol::crash::Kind;
+use liveswap_protocol::message::Hello;
+
 use super::batch::Batch;
 use super::control::Answer;
+use super::crash::Place;
+use super::machine::About;
 use super::report::Reports;
 
 /// When the program is started anew to apply what cannot go live.
@@ -22,6 +27,8 @@ pub enum Mode {
 /// What the command line says of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
+    /// The session outlives a program that crashes, and waits for a save that mends it.
+    pub stay: bool,
     /// When.
     pub mode: Mode,
     /// So long the program may take to end before it is killed.
@@ -32,9 +39,20 @@ impl Default for Rules {
     fn default() -> Rules {
         Rules {
             mode: Mode::Ask,
+            stay: false,
             grace: Duration::from_secs(2),
         }
     }
+}
+
+/// What a machine does to the world, other than to tell.
+pub trait Hands {
+    /// Sends the program a signal.
+    fn signal(&self, number: i32);
+    /// Puts the terminal back into order, after the program is gone.
+    fn restore_terminal(&self);
+    /// Where a program that is gone was when it panicked or gave up. `hello`: what its run-time said.
+    fn crash_place(&self, kind: Kind, about: &About, hello: &Hello) -> Option<Place>;
 }
 
 /// How a life of the program ended.

@@ -4,6 +4,7 @@
 //! it speaks of addresses: addresses come from [`crate::check`], which vouches for them.
 
 pub mod connection;
+pub mod crash;
 pub mod exec;
 #[cfg(target_arch = "x86_64")]
 #[cfg(test)]

@@ -10,7 +10,7 @@ use liveswap_protocol::start::Descriptor;
 use super::connection::{self, Connection};
 use super::memory::Range;
 use super::template::Template;
-use super::{exec, guarded, images, last_error, program, threads};
+use super::{crash, exec, guarded, images, last_error, program, threads};
 use crate::apply::Agent;
 use crate::check::{Checker, Process};
 use crate::relocation::Machine;
@@ -85,6 +85,7 @@ fn begin(descriptor: &Descriptor, socket: OsString, images: OsString) -> Result<
     threads::watch_main();
     if !images.is_empty() {
         images::announce(range.span(), images.as_bytes());
+        crash::note_in(&images);
     }
     // Now, while nobody else takes numbers of files or closes them; and before the program may give up its
     // rights to the socket.

@@ -54,6 +54,7 @@ impl<P> Machine<P> {
             outcome,
             restarts: self.restart.count,
             waits: self.waits_for_a_restart(),
+            crashed: self.is_without_program(),
             seconds: now.saturating_duration_since(since).as_secs(),
         };
         for answers in std::mem::take(&mut self.status_waits) {

@@ -19,12 +19,7 @@ impl<P> Machine<P> {
                 cancel,
             } => match done {
                 Done::Begun(begun) => {
-                    self.not_linked_any_more();
-                    if !begun.paths.is_empty() {
-                        let paths = begun.paths.iter().map(|it| display(it)).collect();
-                        self.tell(&Report::Change { paths });
-                        self.owes_an_outcome = true;
-                    }
+                    self.begun(&begun);
                     self.phase = Phase::Compiling {
                         batch,
                         begun: Some(begun),
@@ -47,10 +42,24 @@ impl<P> Machine<P> {
                     self.caught_up(done);
                 }
             }
-            Phase::Linking { shown, cancel } => self.linked(done, shown, &cancel),
+            Phase::Linking {
+                batch,
+                shown,
+                cancel,
+            } => self.linked(done, batch, shown, cancel),
             Phase::Placing => self.placed(done, now),
             // It answers only what it was asked.
             phase => self.phase = phase,
+        }
+    }
+
+    /// Files changed indeed.
+    pub(super) fn begun(&mut self, begun: &Begun) {
+        self.not_linked_any_more();
+        if !begun.paths.is_empty() {
+            let paths = begun.paths.iter().map(|it| display(it)).collect();
+            self.tell(&Report::Change { paths });
+            self.owes_an_outcome = true;
         }
     }
 
@@ -111,6 +120,7 @@ impl<P> Machine<P> {
                 }
                 Report::BuildFailed {
                     diagnostics: outcome::diagnostics(&error),
+                    runs: !self.is_without_program(),
                 }
             }
         }

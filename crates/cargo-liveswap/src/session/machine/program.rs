@@ -237,6 +237,9 @@ impl<P> Machine<P> {
             }
             phase => self.phase = phase,
         }
+        if self.is_without_program() {
+            self.has_no_program();
+        }
     }
 
     /// The program lives, and its run-time does not.

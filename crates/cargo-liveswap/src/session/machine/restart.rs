@@ -12,7 +12,7 @@ use crate::session::batch::Batch;
 use crate::session::control::Answer;
 use crate::session::parts::{Done, Job};
 use crate::session::report::Report;
-use crate::session::restart::{Heritage, Mode, Rules};
+use crate::session::restart::{Heritage, Mode, Over, Rules};
 
 /// What is known of the next start.
 #[derive(Debug)]
@@ -124,7 +124,7 @@ impl<P> Machine<P> {
 
     /// Somebody asks for it.
     pub(super) fn restart_wanted(&mut self, answers: Sender<Answer>) {
-        if self.restart.rules.mode == Mode::Never {
+        if self.restart.rules.mode == Mode::Never && !self.is_without_program() {
             let outcome = "this session was started with `--restart never`".to_owned();
             // Who asked may have gone.
             let _ = answers.send(Answer::Restarted {
@@ -153,7 +153,9 @@ impl<P> Machine<P> {
     /// is something to wait for now.
     pub(super) fn restart_step(&mut self) -> bool {
         let is_wanted = self.restart.wanted.is_some();
-        let is_of_use = self.restart.rules.mode != Mode::Never && self.waits_for_a_restart();
+        let is_of_use = self.restart.rules.mode != Mode::Never
+            && self.waits_for_a_restart()
+            && !self.is_without_program();
         match self.restart.linked {
             Linked::Yes if is_wanted => {
                 self.phase = Phase::Placing;
@@ -163,6 +165,7 @@ impl<P> Machine<P> {
             Linked::No if is_wanted || is_of_use && !self.last_failed_to_build => {
                 let cancel = CancelToken::new();
                 self.phase = Phase::Linking {
+                    batch: None,
                     shown: is_wanted,
                     cancel: cancel.clone(),
                 };
@@ -177,11 +180,48 @@ impl<P> Machine<P> {
         }
     }
 
-    /// The worker has linked, or not.
-    pub(super) fn linked(&mut self, done: Done<P>, shown: bool, cancel: &CancelToken) {
+    /// The worker says of a link.
+    pub(super) fn linked(
+        &mut self,
+        done: Done<P>,
+        batch: Option<Batch>,
+        shown: bool,
+        cancel: CancelToken,
+    ) {
         self.restart.linked = match done {
-            Done::Linked => Linked::Yes,
-            Done::Failed(BuildError::Cancelled) if cancel.is_cancelled() => Linked::No,
+            Done::Begun(begun) => {
+                self.begun(&begun);
+                self.phase = Phase::Linking {
+                    batch,
+                    shown,
+                    cancel,
+                };
+                return;
+            }
+            Done::Irrelevant => {
+                self.owes_an_outcome = false;
+                return;
+            }
+            Done::Failed(BuildError::Cancelled) if cancel.is_cancelled() => {
+                if let Some(batch) = batch {
+                    self.stopped_in_a_row += 1;
+                    Batch::merge_into(&mut self.queue, batch);
+                }
+                Linked::No
+            }
+            Done::Linked => {
+                self.stopped_in_a_row = 0;
+                if let Some(batch) = batch {
+                    self.saved_for_a_start(batch);
+                }
+                Linked::Yes
+            }
+            Done::Failed(error) if batch.is_some() => {
+                self.stopped_in_a_row = 0;
+                let report = self.failed(error);
+                self.settle(&[report], batch);
+                Linked::Failed
+            }
             // Whoever asked meanwhile gets to see why.
             Done::Failed(_) if !shown && self.restart.wanted.is_some() => Linked::No,
             Done::Failed(error) => {
@@ -199,6 +239,28 @@ impl<P> Machine<P> {
         };
     }
 
+    /// What was saved is linked, and no program runs: it is started.
+    fn saved_for_a_start(&mut self, batch: Batch) {
+        self.owes_an_outcome = false;
+        for answers in batch.waiting {
+            // Who asked may have gone.
+            let _ = answers.send(Answer::Swapped {
+                success: true,
+                outcome: "the program is started again".to_owned(),
+            });
+        }
+        self.restart.wanted.get_or_insert_with(|| Wanted {
+            reason: "saved after the crash".to_owned(),
+            by_user: false,
+            waiting: Vec::new(),
+        });
+    }
+
+    /// What the command line says of restarts.
+    pub(super) fn rules(&self) -> Rules {
+        self.restart.rules
+    }
+
     /// The worker has put the new program in the place of the old one, or not.
     pub(super) fn placed(&mut self, done: Done<P>, now: Instant) {
         match done {
@@ -213,15 +275,19 @@ impl<P> Machine<P> {
         self.tell(&Report::Restarting {
             reason: reason.unwrap_or_default(),
         });
+        if self.is_without_program() {
+            self.over = Some(Over::Restart);
+            return;
+        }
         self.phase = Phase::Ending;
         self.restart.kill_at = Some(now + self.restart.rules.grace);
-        (self.signal)(SIGTERM);
+        self.hands.signal(SIGTERM);
     }
 
     /// The old process had its time.
     pub(super) fn kill(&mut self) {
         tracing::info!("the program does not end by itself: killed");
-        (self.signal)(SIGKILL);
+        self.hands.signal(SIGKILL);
         // If a runner was started for it, its end does not end the program.
         if let Ok(hello) = &self.hello
             && hello.pid != self.about.pid

@@ -1,6 +1,7 @@
 //! The machine against a worker, a program and a user that are only channels.
 
 mod calls;
+mod crashes;
 mod deferred;
 mod images;
 mod looks;
@@ -14,12 +15,40 @@ use std::sync::mpsc::{Receiver, channel};
 
 use crate::model::BuildError;
 use crate::model::Diagnostic;
+use crate::session::crash::Place;
 use crate::session::parts::{Done, ModuleReport, Outcome};
 use crate::session::restart::Mode;
 use liveswap_protocol::VERSION;
+use liveswap_protocol::crash::Kind;
 use liveswap_protocol::message::FromAgent;
 
 const GRACE: Duration = Duration::from_secs(2);
+
+/// Signals go into a channel; a panic was always at the same place.
+struct TestHands {
+    signal: Sender<i32>,
+}
+
+impl Hands for TestHands {
+    fn signal(&self, number: i32) {
+        // Of a bench that was taken apart.
+        let _ = self.signal.send(number);
+    }
+
+    fn restore_terminal(&self) {
+        self.signal(RESTORED);
+    }
+
+    fn crash_place(&self, kind: Kind, _: &About, _: &Hello) -> Option<Place> {
+        (kind == Kind::Panic).then(|| Place {
+            function: "app::run".into(),
+            line: Some("src/main.rs:7".into()),
+        })
+    }
+}
+
+/// Stands for the terminal in the list of signals.
+const RESTORED: i32 = 0;
 
 struct Bench {
     machine: Machine<u32>,
@@ -38,7 +67,12 @@ impl Bench {
     }
 
     fn started_with(mode: Mode) -> Bench {
-        let mut bench = Bench::with(mode);
+        Bench::with(mode).greeted()
+    }
+
+    /// Its run-time comes.
+    fn greeted(self) -> Bench {
+        let mut bench = self;
         let requests = bench.agent_sender.clone();
         bench.happens(Event::AgentConnected(requests));
         bench.happens(Event::Agent(FromAgent::Hello(hello())));
@@ -50,6 +84,10 @@ impl Bench {
     }
 
     fn with(mode: Mode) -> Bench {
+        Bench::with_rules(mode, false)
+    }
+
+    fn with_rules(mode: Mode, stay: bool) -> Bench {
         let events = tempfile::NamedTempFile::new().unwrap();
         let reports = Reports::new(Some(events.path()), true, Some(false)).unwrap();
         let (job, jobs) = channel();
@@ -61,9 +99,13 @@ impl Bench {
             modules: vec!["app".into()],
             obstacle: None,
         };
-        let send = Box::new(move |number| signal.send(number).unwrap());
+        let send = Box::new(TestHands { signal });
         let now = Instant::now();
-        let rules = Rules { mode, grace: GRACE };
+        let rules = Rules {
+            mode,
+            stay,
+            grace: GRACE,
+        };
         let machine = Machine::new(about, Heritage::first(reports), rules, job, send, now);
         Bench {
             machine,

@@ -94,7 +94,9 @@ fn who_asked_hears_of_the_start() {
         heritage,
         Rules::default(),
         job,
-        Box::new(|_| {}),
+        Box::new(TestHands {
+            signal: channel().0,
+        }),
         bench.now,
     );
     next.handle(Event::AgentConnected(bench.agent_sender.clone()), bench.now);

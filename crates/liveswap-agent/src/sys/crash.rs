@@ -1,0 +1,125 @@
+//! Where the program panicked last, or gave up: noted in a file, for the command to tell of when the process is gone.
+//!
+//! `_Unwind_RaiseException` and `abort` are interposed: std's panics come by there. Nothing else changes for them. Only
+//! the main thread's panics are noted, because only they end a program.
+
+use std::ffi::{CString, OsStr, c_int, c_void};
+use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
+
+use liveswap_protocol::crash::{self, Kind};
+
+use super::symbols::Behind;
+
+type Raise = unsafe extern "C-unwind" fn(*mut c_void) -> c_int;
+type Callback = unsafe extern "C" fn(*mut c_void, *mut c_void) -> c_int;
+
+unsafe extern "C-unwind" {
+    fn _Unwind_Backtrace(callback: Callback, data: *mut c_void) -> c_int;
+    fn _Unwind_GetIP(context: *mut c_void) -> usize;
+}
+
+static RAISE: Behind = Behind::new(c"_Unwind_RaiseException");
+static ABORT: Behind = Behind::new(c"abort");
+
+/// The file; null until it is known, and where nobody wants it.
+static FILE: AtomicPtr<std::ffi::c_char> = AtomicPtr::new(std::ptr::null_mut());
+/// The process that it is about.
+static PROCESS: AtomicI32 = AtomicI32::new(0);
+
+/// `_URC_END_OF_STACK`: any value but 0 ends the walk.
+const ENOUGH: c_int = 5;
+/// `_URC_FATAL_PHASE1_ERROR`, after which std aborts.
+const FATAL: c_int = 3;
+
+/// Notes from now on. Once, before `main`.
+pub fn note_in(folder: &OsStr) {
+    RAISE.address();
+    ABORT.address();
+    let mut path = folder.as_bytes().to_vec();
+    path.push(b'/');
+    path.extend_from_slice(crash::FILE.as_bytes());
+    if let Ok(path) = CString::new(path) {
+        // SAFETY: getpid takes nothing and cannot fail.
+        PROCESS.store(unsafe { libc::getpid() }, Ordering::Release);
+        FILE.store(path.into_raw(), Ordering::Release);
+    }
+}
+
+/// The addresses of a stack, from the innermost.
+struct Stack {
+    addresses: [u64; crash::MOST],
+    len: usize,
+}
+
+unsafe extern "C" fn frame(context: *mut c_void, stack: *mut c_void) -> c_int {
+    // SAFETY: the unwinder gives its context and what `note` gave.
+    let (stack, address) = unsafe { (&mut *stack.cast::<Stack>(), _Unwind_GetIP(context)) };
+    let Some(place) = stack.addresses.get_mut(stack.len) else {
+        return ENOUGH;
+    };
+    *place = address as u64;
+    stack.len += 1;
+    0
+}
+
+/// Notes the calling thread's stack. Allocates nothing, and leaves `errno` alone.
+fn note(kind: Kind) {
+    let file = FILE.load(Ordering::Acquire);
+    // SAFETY: neither call takes anything or can fail.
+    let (process, thread) = unsafe { (libc::getpid(), libc::gettid()) };
+    let is_ours = !file.is_null() && process == PROCESS.load(Ordering::Acquire);
+    if !is_ours || (kind == Kind::Panic && thread != process) {
+        return;
+    }
+    let mut stack = Stack {
+        addresses: [0; crash::MOST],
+        len: 0,
+    };
+    let mut bytes = [0; crash::LONGEST];
+    // SAFETY: the callback gets the stack; the path is a C string that stays; the buffer is as long as is said; the number is
+    // ours.
+    unsafe {
+        let error = *libc::__errno_location();
+        _Unwind_Backtrace(frame, (&raw mut stack).cast());
+        let len = crash::write(kind, &stack.addresses[..stack.len], &mut bytes);
+        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_CLOEXEC;
+        let number = libc::open(file, flags, 0o600);
+        if number >= 0 {
+            libc::write(number, bytes.as_ptr().cast(), len);
+            libc::close(number);
+        }
+        *libc::__errno_location() = error;
+    }
+}
+
+/// Begins to unwind.
+///
+/// # Safety
+/// As of the unwinder's function of this name.
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
+pub unsafe extern "C-unwind" fn _Unwind_RaiseException(exception: *mut c_void) -> c_int {
+    note(Kind::Panic);
+    // SAFETY: the function of that name has this type; null becomes `None`. Nothing of ours is to be done when its
+    // exception passes this frame.
+    match unsafe { std::mem::transmute::<usize, Option<Raise>>(RAISE.address()) } {
+        // SAFETY: the caller's promise.
+        Some(real) => unsafe { real(exception) },
+        None => FATAL,
+    }
+}
+
+/// Ends the process.
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
+pub extern "C" fn abort() -> ! {
+    note(Kind::Abort);
+    // SAFETY: the function of that name has this type; null becomes `None`. The others end the process, too.
+    unsafe {
+        let real = std::mem::transmute::<usize, Option<extern "C" fn() -> !>>(ABORT.address());
+        if let Some(real) = real {
+            real();
+        }
+        libc::kill(libc::getpid(), libc::SIGABRT);
+        libc::_exit(134)
+    }
+}
