@@ -124,6 +124,12 @@ struct RunArgs {
     /// How long the program may take to end before it is killed for a restart
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
     grace: Duration,
+    /// Close listening sockets at a restart, instead of leaving them to the new process, where it binds the same address
+    #[arg(long, overrides_with = "keep_sockets")]
+    no_keep_sockets: bool,
+    /// Leave listening sockets to the new process: so it is by itself
+    #[arg(long, hide = true, overrides_with = "no_keep_sockets")]
+    keep_sockets: bool,
     /// Go on when the program crashes or panics: the next save starts it again. So it is by itself if standard input and
     /// standard error are a terminal
     #[arg(long, overrides_with = "no_stay")]
@@ -151,6 +157,7 @@ impl RunArgs {
             restart: Rules {
                 mode: self.restart,
                 grace: self.grace,
+                keep_sockets: !self.no_keep_sockets,
                 stay: self.stay || !self.no_stay && is_at_a_terminal(),
             },
             quiet: self.cargo.quiet,

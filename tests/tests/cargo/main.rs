@@ -10,6 +10,7 @@ mod images;
 mod kinds;
 mod layouts;
 mod linkers;
+mod listening;
 mod loops;
 mod manners;
 mod mistakes;

@@ -10,8 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use liveswap_protocol::frame;
+use liveswap_protocol::message::FromAgent;
 
 use super::event::Event;
+use super::listeners::WithFiles;
 
 /// Where the run-time connects.
 #[derive(Debug)]
@@ -204,9 +206,15 @@ fn talk<P: Send + 'static>(stream: UnixStream, events: &Sender<Event<P>>) {
 }
 
 fn read<P>(stream: UnixStream, events: &Sender<Event<P>>) -> String {
-    let mut stream = io::BufReader::new(stream);
+    let mut stream = io::BufReader::new(WithFiles::new(stream));
     loop {
         match frame::read(&mut stream) {
+            Ok(Some(FromAgent::Listeners(addresses))) => {
+                let listeners = stream.get_mut().listeners(addresses);
+                if events.send(Event::Listeners(listeners)).is_err() {
+                    return String::new();
+                }
+            }
             Ok(Some(message)) => {
                 if events.send(Event::Agent(message)).is_err() {
                     return String::new();
@@ -221,7 +229,7 @@ fn read<P>(stream: UnixStream, events: &Sender<Event<P>>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use liveswap_protocol::message::{FromAgent, ToAgent};
+    use liveswap_protocol::message::ToAgent;
     use std::io::Read;
     use std::time::Duration;
 

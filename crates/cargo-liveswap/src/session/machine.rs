@@ -62,6 +62,8 @@ enum Phase<P> {
     },
     /// The worker puts it in the place of what runs.
     Placing,
+    /// The program was asked for the sockets that it listens at.
+    Gathering,
     /// The program was asked to end, and is started anew then.
     Ending,
     /// The program has a patch and has not answered.
@@ -81,6 +83,8 @@ enum Asked {
     Look(Vec<OldBody>, Option<Vec<Frame>>),
     Calls(Owners),
     Main(Vec<FromMain>),
+    Listeners,
+    Release,
 }
 
 /// A look at the stacks that is to be taken.
@@ -114,6 +118,10 @@ pub struct About {
     pub modules: Vec<String>,
     /// Why its code cannot be changed, if that is known from the start.
     pub obstacle: Option<String>,
+    /// It is the process that was started, and no runner.
+    pub is_direct: bool,
+    /// It has listening sockets of the one before.
+    pub has_listeners: bool,
 }
 
 /// A session in the middle of its life.
@@ -183,7 +191,8 @@ impl<P> Machine<P> {
         hands: Box<dyn Hands>,
         now: Instant,
     ) -> Machine<P> {
-        let (reports, restart, queue) = Self::inherit(rules, heritage);
+        let (reports, mut restart, queue) = Self::inherit(rules, heritage);
+        restart.has_listeners(about.has_listeners, now);
         // With an obstacle nobody will come.
         let patience = if about.obstacle.is_some() {
             Duration::ZERO
@@ -241,6 +250,7 @@ impl<P> Machine<P> {
             Event::AgentConnected(requests) => self.agent_connected(requests, now),
             Event::Copy(pid) => self.copy(pid),
             Event::Agent(message) => self.agent_says(message, now),
+            Event::Listeners(listeners) => self.gathered(listeners, now),
             Event::AgentGone(reason) => self.agent_gone(&reason, now),
             Event::Control(request, answers) => self.asked_by_user(request, answers, now),
             Event::Signal {
@@ -248,7 +258,7 @@ impl<P> Machine<P> {
                 to_us_alone,
             } => {
                 tracing::debug!(number, to_us_alone, "signal");
-                self.end_wanted |= matches!(self.phase, Phase::Ending);
+                self.end_wanted |= matches!(self.phase, Phase::Gathering | Phase::Ending);
                 if let Some(end) = self.crashed {
                     return Some(self.end(end));
                 }
@@ -277,13 +287,13 @@ impl<P> Machine<P> {
         let look = looks.min().filter(|_| !self.owes_an_outcome && !is_looking);
         let (hello, gone) = (self.hello_by, self.gone.as_ref().map(|(at, _)| *at));
         let calls = self.calls_at.filter(|_| !self.owes_an_outcome);
-        let kill = self.restart.kill_at;
+        let restart = self.restart.deadline();
         let others = [
             self.answer_by,
             self.deferred_at,
             self.status_by,
             calls,
-            kill,
+            restart,
         ];
         let all = [hello, gone, look].into_iter().chain(others);
         all.flatten().min()
@@ -322,9 +332,7 @@ impl<P> Machine<P> {
             };
             self.job(Job::Deferred { hello, cancel });
         }
-        if due(&mut self.restart.kill_at) {
-            self.kill();
-        }
+        self.restart_tick(now);
         if due(&mut self.status_by) {
             self.answer_status(now);
         }
@@ -545,7 +553,7 @@ impl<P> Machine<P> {
             cancel.cancel();
         }
         self.say_started(true);
-        if matches!(self.phase, Phase::Ending) && !self.end_wanted {
+        if matches!(self.phase, Phase::Gathering | Phase::Ending) && !self.end_wanted {
             return Some(Over::Restart);
         }
         let stays = self.has_crashed(end);

@@ -14,6 +14,7 @@ mod crash;
 mod debounce;
 mod event;
 mod inbox;
+mod listeners;
 mod machine;
 mod old_bodies;
 mod outcome;
@@ -31,7 +32,7 @@ mod watcher;
 mod worker;
 
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -246,15 +247,23 @@ impl Session {
         build: Build,
         launch: Launch,
         linked: Linked,
-        heritage: Heritage,
+        mut heritage: Heritage,
     ) -> Result<Life, String> {
         let events = self.inbox.of_this_life();
         let (exe, modules) = (shown_exe(&launch, &linked), modules(&linked));
         let obstacle = linked.obstacle.clone();
+        let is_direct = is_same_file(&launch.cwd.join(&launch.exe), &linked.exe);
+        // Whoever does not know of them would leave them open and lock itself out.
+        let takes = is_direct && obstacle.is_none();
+        let listeners = std::mem::take(&mut heritage.listeners);
+        let listeners = if takes { listeners } else { Vec::new() };
+        let has_listeners = !listeners.is_empty();
         let program = self
             .socket
             .serve(events.clone(), || {
-                let program = child::Program::start(&launch, &self.run_dir, events.clone())?;
+                let left = listeners::Left::new(listeners);
+                let (run_dir, events) = (&self.run_dir, events.clone());
+                let program = child::Program::start(&launch, run_dir, &left, events)?;
                 Ok((program.pid(), program))
             })
             .map_err(failed(&format!(
@@ -292,6 +301,8 @@ impl Session {
             exe,
             modules,
             obstacle,
+            is_direct,
+            has_listeners,
         };
         let hands = Box::new(OfLife {
             program,
@@ -351,12 +362,16 @@ fn open_engine(
 /// The program under the name that `cargo run` shows: what cargo links it to, if nothing else is started.
 fn shown_exe(launch: &Launch, linked: &Linked) -> PathBuf {
     let started = launch.cwd.join(&launch.exe);
-    let file = |path: &PathBuf| path.metadata().map(|data| (data.dev(), data.ino())).ok();
-    if file(&started) == file(&linked.exe) {
+    if is_same_file(&started, &linked.exe) {
         started
     } else {
         linked.exe.clone()
     }
+}
+
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let file = |path: &Path| path.metadata().map(|data| (data.dev(), data.ino())).ok();
+    file(one).is_some() && file(one) == file(other)
 }
 
 fn modules(linked: &Linked) -> Vec<String> {

@@ -9,6 +9,7 @@ use liveswap_protocol::message::Hello;
 use super::batch::Batch;
 use super::control::Answer;
 use super::crash::Place;
+use super::listeners::Listener;
 use super::machine::About;
 use super::report::Reports;
 
@@ -31,6 +32,8 @@ pub struct Rules {
     pub stay: bool,
     /// When.
     pub mode: Mode,
+    /// Listening sockets stay open, and are left to the next process.
+    pub keep_sockets: bool,
     /// So long the program may take to end before it is killed.
     pub grace: Duration,
 }
@@ -40,6 +43,7 @@ impl Default for Rules {
         Rules {
             mode: Mode::Ask,
             stay: false,
+            keep_sockets: true,
             grace: Duration::from_secs(2),
         }
     }
@@ -74,6 +78,8 @@ pub struct Heritage {
     pub waiting: Vec<Sender<Answer>>,
     /// Saves that were not looked at.
     pub queue: Option<Batch>,
+    /// The sockets that the program listened at.
+    pub listeners: Vec<Listener>,
 }
 
 impl Heritage {
@@ -84,6 +90,7 @@ impl Heritage {
             restarts: 0,
             waiting: Vec::new(),
             queue: None,
+            listeners: Vec::new(),
         }
     }
 }

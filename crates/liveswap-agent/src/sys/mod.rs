@@ -13,6 +13,7 @@ mod gate;
 pub mod gdb;
 pub mod images;
 pub mod initialiser;
+pub mod listeners;
 pub mod memory;
 pub mod objects;
 pub mod program;

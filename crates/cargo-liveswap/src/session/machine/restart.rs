@@ -2,17 +2,24 @@
 //! life of this machine is over when it has.
 
 use std::sync::mpsc::Sender;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use liveswap_protocol::message::ToAgent;
 use signal_hook::consts::{SIGKILL, SIGTERM};
 
-use super::{Machine, Phase};
+use super::{Asked, Machine, Phase};
 use crate::model::{BuildError, CancelToken};
 use crate::session::batch::Batch;
 use crate::session::control::Answer;
+use crate::session::listeners::Listener;
 use crate::session::parts::{Done, Job};
 use crate::session::report::Report;
 use crate::session::restart::{Heritage, Mode, Over, Rules};
+
+/// So long it is waited for the sockets that the program listens at.
+const GATHER: Duration = Duration::from_millis(500);
+/// Sockets of the last process that the program has not bound by then are closed.
+const RELEASE: Duration = Duration::from_secs(30);
 
 /// What is known of the next start.
 #[derive(Debug)]
@@ -25,7 +32,13 @@ pub struct Restart {
     linked: Linked,
     wanted: Option<Wanted>,
     /// When the old process is killed.
-    pub kill_at: Option<Instant>,
+    kill_at: Option<Instant>,
+    /// When it is not waited for any more to give its sockets.
+    gather_by: Option<Instant>,
+    /// When sockets that the new one has not bound are closed.
+    release_at: Option<Instant>,
+    /// What the old one listened at.
+    listeners: Vec<Listener>,
     /// Who waits for this life's start.
     start_waits: Vec<Sender<Answer>>,
 }
@@ -56,8 +69,22 @@ impl Restart {
             linked: Linked::No,
             wanted: None,
             kill_at: None,
+            gather_by: None,
+            release_at: None,
+            listeners: Vec::new(),
             start_waits,
         }
+    }
+
+    /// Sockets were left to this life, or not.
+    pub fn has_listeners(&mut self, any: bool, now: Instant) {
+        self.release_at = any.then(|| now + RELEASE);
+    }
+
+    /// When there is something to do.
+    pub fn deadline(&self) -> Option<Instant> {
+        let all = [self.kill_at, self.gather_by, self.release_at];
+        all.into_iter().flatten().min()
     }
 
     /// What is said behind what waits for a restart.
@@ -77,6 +104,7 @@ impl<P> Machine<P> {
             restarts,
             waiting,
             queue,
+            listeners: _,
         } = heritage;
         reports.set_hint(Restart::hint(rules));
         (reports, Restart::new(rules, restarts, waiting), queue)
@@ -90,6 +118,7 @@ impl<P> Machine<P> {
             restarts: self.restart.count + 1,
             waiting: wanted.map(|it| it.waiting).unwrap_or_default(),
             queue: self.queue,
+            listeners: self.restart.listeners,
         }
     }
 
@@ -279,13 +308,57 @@ impl<P> Machine<P> {
             self.over = Some(Over::Restart);
             return;
         }
+        let gathers = self.restart.rules.keep_sockets
+            && self.about.is_direct
+            && self.hello.is_ok()
+            && self.agent.is_some();
+        if gathers {
+            self.phase = Phase::Gathering;
+            self.restart.gather_by = Some(now + GATHER);
+            self.ask(ToAgent::Listeners, Asked::Listeners);
+        } else {
+            self.ask_to_end(now);
+        }
+    }
+
+    /// The program has handed over its listening sockets.
+    pub(super) fn gathered(&mut self, listeners: Vec<Listener>, now: Instant) {
+        self.asked.pop_front();
+        self.restart.listeners = listeners;
+        if matches!(self.phase, Phase::Gathering) {
+            self.ask_to_end(now);
+        }
+    }
+
+    fn ask_to_end(&mut self, now: Instant) {
+        self.restart.gather_by = None;
         self.phase = Phase::Ending;
         self.restart.kill_at = Some(now + self.restart.rules.grace);
         self.hands.signal(SIGTERM);
     }
 
+    #[cfg(test)]
+    pub(super) fn keep_sockets(&mut self) {
+        self.restart.rules.keep_sockets = true;
+    }
+
+    /// Time has passed.
+    pub(super) fn restart_tick(&mut self, now: Instant) {
+        let due = |at: &mut Option<Instant>| at.take_if(|at| *at <= now).is_some();
+        if due(&mut self.restart.gather_by) {
+            tracing::info!("the program does not hand over its sockets");
+            self.ask_to_end(now);
+        }
+        if due(&mut self.restart.kill_at) {
+            self.kill();
+        }
+        if due(&mut self.restart.release_at) {
+            self.ask(ToAgent::Release, Asked::Release);
+        }
+    }
+
     /// The old process had its time.
-    pub(super) fn kill(&mut self) {
+    fn kill(&mut self) {
         tracing::info!("the program does not end by itself: killed");
         self.hands.signal(SIGKILL);
         // If a runner was started for it, its end does not end the program.

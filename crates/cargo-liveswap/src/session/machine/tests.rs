@@ -98,12 +98,15 @@ impl Bench {
             exe: "app".into(),
             modules: vec!["app".into()],
             obstacle: None,
+            is_direct: true,
+            has_listeners: false,
         };
         let send = Box::new(TestHands { signal });
         let now = Instant::now();
         let rules = Rules {
             mode,
             stay,
+            keep_sockets: false,
             grace: GRACE,
         };
         let machine = Machine::new(about, Heritage::first(reports), rules, job, send, now);

@@ -153,9 +153,8 @@ fn of_socket(number: RawFd) -> Option<[u8; 2]> {
     let mut bytes = [0_u8; 128];
     let mut len: libc::socklen_t = 128;
     // SAFETY: the kernel writes at most so many bytes.
-    let result = unsafe {
-        libc::getsockname(number.as_raw_fd(), bytes.as_mut_ptr().cast(), &raw mut len)
-    };
+    let result =
+        unsafe { libc::getsockname(number.as_raw_fd(), bytes.as_mut_ptr().cast(), &raw mut len) };
     let used = bytes.get(..len as usize).unwrap_or_default();
     (result == 0).then(|| address::port(&address::from_bytes(used)?))?
 }

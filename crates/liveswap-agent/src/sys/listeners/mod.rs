@@ -10,6 +10,8 @@
 mod address;
 mod inherited;
 mod socket;
+#[cfg(test)]
+mod tests;
 
 use std::ffi::{CStr, c_char, c_int};
 use std::os::fd::RawFd;

@@ -85,11 +85,6 @@ impl Socket {
         self.inode
     }
 
-    /// Its number.
-    pub fn number(&self) -> RawFd {
-        self.number
-    }
-
     /// Whether it can listen.
     pub fn is_stream(&self) -> bool {
         let kind = self.option(libc::SOL_SOCKET, libc::SO_TYPE);
@@ -123,9 +118,8 @@ impl Socket {
         let mut bytes = [0_u8; 128];
         let mut len: libc::socklen_t = 128;
         // SAFETY: the kernel writes at most so many bytes.
-        let result = unsafe {
-            libc::getsockname(self.number, bytes.as_mut_ptr().cast(), &raw mut len)
-        };
+        let result =
+            unsafe { libc::getsockname(self.number, bytes.as_mut_ptr().cast(), &raw mut len) };
         let used = bytes.get(..len as usize).unwrap_or_default();
         result == 0
             && match address::from_bytes(used) {
@@ -215,7 +209,13 @@ impl Socket {
         let mut len = std::mem::size_of::<c_int>() as libc::socklen_t;
         // SAFETY: the kernel writes a number of this size.
         let result = unsafe {
-            libc::getsockopt(self.number, level, name, (&raw mut value).cast(), &raw mut len)
+            libc::getsockopt(
+                self.number,
+                level,
+                name,
+                (&raw mut value).cast(),
+                &raw mut len,
+            )
         };
         (result == 0).then_some(value)
     }

@@ -1,6 +1,7 @@
 //! Restarts: when they are prepared, when they happen, and what keeps them from it.
 
 use super::*;
+use crate::session::listeners::Listener;
 use signal_hook::consts::{SIGKILL, SIGTERM};
 
 fn refused() -> Done<u32> {
@@ -170,6 +171,66 @@ fn a_program_that_does_not_end_is_killed_after_its_grace() {
     assert_eq!(bench.machine.deadline(), Some(bench.now + GRACE));
     bench.passes(GRACE);
     assert_eq!(bench.signals.try_recv(), Ok(SIGKILL));
+}
+
+/// The old process is asked for its sockets, and has not answered.
+fn gathering() -> Bench {
+    let mut bench = Bench::started_with(Mode::Ask);
+    bench.machine.keep_sockets();
+    bench.asks();
+    bench.links();
+    bench.worker(Done::Linked);
+    bench.worker(Done::InPlace);
+    assert!(bench.agent.try_iter().any(|it| it == ToAgent::Listeners));
+    assert!(bench.signals.try_recv().is_err(), "it still has to answer");
+    bench
+}
+
+fn listener() -> Listener {
+    let socket = std::os::unix::net::UnixDatagram::unbound().unwrap();
+    Listener {
+        socket: socket.into(),
+        address: vec![2, 0],
+    }
+}
+
+#[test]
+fn sockets_are_gathered_before_the_program_is_asked_to_end() {
+    let mut bench = gathering();
+    bench.happens(Event::Listeners(vec![listener()]));
+    assert_eq!(bench.signals.try_recv(), Ok(SIGTERM));
+    bench.happens(Event::AgentGone("it closed the connection".into()));
+    let end = ExitStatus::from_raw(SIGTERM);
+    assert_eq!(bench.happens(Event::Ended(end)), Some(Over::Restart));
+    let machine = std::mem::replace(&mut bench.machine, Bench::new().machine);
+    assert_eq!(machine.leave().listeners.len(), 1);
+}
+
+#[test]
+fn a_program_that_does_not_answer_or_ends_by_itself_is_started_anew_all_the_same() {
+    let mut bench = gathering();
+    bench.passes(Duration::from_secs(1));
+    assert_eq!(bench.signals.try_recv(), Ok(SIGTERM));
+    // Better late than never.
+    bench.happens(Event::Listeners(vec![listener()]));
+    assert!(bench.signals.try_recv().is_err());
+    let machine = std::mem::replace(&mut bench.machine, Bench::new().machine);
+    assert_eq!(machine.leave().listeners.len(), 1);
+
+    let mut bench = gathering();
+    bench.happens(Event::AgentGone("it closed the connection".into()));
+    let end = ExitStatus::from_raw(0);
+    assert_eq!(bench.happens(Event::Ended(end)), Some(Over::Restart));
+}
+
+#[test]
+fn what_nobody_has_bound_is_given_up_after_a_while() {
+    let mut bench = Bench::started_with(Mode::Ask);
+    bench.machine.restart.has_listeners(true, bench.now);
+    bench.passes(Duration::from_secs(29));
+    assert!(bench.agent.try_iter().all(|it| it != ToAgent::Release));
+    bench.passes(Duration::from_secs(1));
+    assert!(bench.agent.try_iter().any(|it| it == ToAgent::Release));
 }
 
 #[test]
