@@ -35,6 +35,7 @@ fn converse(agent: &mut Agent, connection: &mut Connection) -> io::Result<()> {
 /// The sockets that listen, with the answer that names them.
 fn give_listeners(connection: &mut Connection) -> io::Result<()> {
     let given = catch_unwind(listeners::give).unwrap_or_default();
+    log::line(format_args!("listeners for the next process: {given:?}"));
     let (numbers, addresses): (Vec<_>, Vec<_>) = given.into_iter().unzip();
     let mut message = Vec::new();
     frame::write(&mut message, &FromAgent::Listeners(addresses))?;

@@ -107,7 +107,7 @@ fn free_port() -> u16 {
     listener.local_addr().expect("it listens").port()
 }
 
-fn restart(project: &LiveProject, target: Option<&Path>) {
+fn restart(live: &mut LiveRun, project: &LiveProject, target: Option<&Path>) {
     let mut command = Command::new(liveswap_command());
     clean_environment(&mut command);
     if let Some(target) = target {
@@ -118,7 +118,9 @@ fn restart(project: &LiveProject, target: Option<&Path>) {
         .current_dir(project.root())
         .output()
         .expect("the command can be run");
-    assert!(output.status.success(), "{output:?}");
+    if !output.status.success() {
+        live.disappoint(&format!("a restart, not {output:?}"));
+    }
 }
 
 fn tcp(address: SocketAddr) -> impl Fn() -> std::io::Result<TcpStream> {
@@ -182,7 +184,7 @@ fn twenty_restarts_under_load_refuse_no_connection() {
         scope.spawn(|| load.run(|| UnixStream::connect(&unix)));
         let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             for round in 1..=20 {
-                restart(&project, None);
+                restart(&mut live, &project, None);
                 assert_eq!(live.started_again().number("restart"), round);
                 assert_eq!(ready(&mut live), any.port());
                 load.goes_on(20);
@@ -224,7 +226,7 @@ fn a_program_that_binds_another_address_gets_it_and_the_old_one_is_given_up() {
         "TcpListener::bind(&arguments[0])",
         "TcpListener::bind(arguments[0].replace(\"127.0.0.1\", \"0.0.0.0\"))",
     );
-    restart(&project, None);
+    restart(&mut live, &project, None);
     live.started_again();
     ready(&mut live);
     let everywhere: SocketAddr = ([127, 0, 0, 2], v4.port()).into();
@@ -245,7 +247,7 @@ fn sockets_are_not_kept_if_nobody_wants_that() {
         any,
         ..
     } = plain(&["--no-keep-sockets"]);
-    restart(&project, None);
+    restart(&mut live, &project, None);
     live.started_again();
     // The system gives ports in an order of its own; the old one is closed in any case.
     if ready(&mut live) != any.port() {
@@ -279,7 +281,7 @@ fn restarts_of_an_async_server_refuse_no_connection() {
         scope.spawn(|| load.run(ask));
         let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             for round in 1..=5 {
-                restart(&project, Some(&target));
+                restart(&mut live, &project, Some(&target));
                 assert_eq!(live.started_again().number("restart"), round);
                 assert_eq!(port(&mut live), address.port());
                 load.goes_on(50);

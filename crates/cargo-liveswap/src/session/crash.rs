@@ -148,15 +148,15 @@ mod tests {
             images: String::new(),
         };
         let images = tempfile::tempdir().unwrap();
-        let mut buffer = [0; crash::LONGEST];
         // Nobody's, a function of std's, and one of ours.
         let addresses = [
             3,
             std::fs::read::<&str> as fn(&'static str) -> _ as usize as u64 + 1,
             stack() + 2,
         ];
-        let len = crash::write(Kind::Panic, &addresses, &mut buffer);
-        fs::write(images.path().join(crash::FILE), &buffer[..len]).unwrap();
+        let words = crash::words(Kind::Panic, &addresses).into_iter();
+        let bytes: Vec<u8> = words.flat_map(u64::to_ne_bytes).collect();
+        fs::write(images.path().join(crash::FILE), bytes).unwrap();
         let crates = [env!("CARGO_CRATE_NAME").to_owned()];
         let place = |kind| place(images.path(), kind, &exe, &hello, &crates);
         let found = place(Kind::Panic).unwrap();

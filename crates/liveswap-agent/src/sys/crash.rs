@@ -3,8 +3,11 @@
 //! `_Unwind_RaiseException` and `abort` are interposed: std's panics come by there. Nothing else changes for them. Only
 //! the main thread's panics are noted, because only they end a program.
 
-use std::ffi::{CString, OsStr, c_int, c_void};
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::{OsStr, c_int, c_void};
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
 
 use liveswap_protocol::crash::{self, Kind};
@@ -22,8 +25,8 @@ unsafe extern "C-unwind" {
 static RAISE: Behind = Behind::new(c"_Unwind_RaiseException");
 static ABORT: Behind = Behind::new(c"abort");
 
-/// The file; null until it is known, and where nobody wants it.
-static FILE: AtomicPtr<std::ffi::c_char> = AtomicPtr::new(std::ptr::null_mut());
+/// The file as it is mapped, for ever; null until it is there.
+static FILE: AtomicPtr<u64> = AtomicPtr::new(std::ptr::null_mut());
 /// The process that it is about.
 static PROCESS: AtomicI32 = AtomicI32::new(0);
 
@@ -32,17 +35,36 @@ const ENOUGH: c_int = 5;
 /// `_URC_FATAL_PHASE1_ERROR`, after which std aborts.
 const FATAL: c_int = 3;
 
-/// Notes from now on. Once, before `main`.
+/// Notes from now on, in a folder. Once, before `main`. Without a file nothing is noted.
 pub fn note_in(folder: &OsStr) {
     RAISE.address();
     ABORT.address();
-    let mut path = folder.as_bytes().to_vec();
-    path.push(b'/');
-    path.extend_from_slice(crash::FILE.as_bytes());
-    if let Ok(path) = CString::new(path) {
-        // SAFETY: getpid takes nothing and cannot fail.
-        PROCESS.store(unsafe { libc::getpid() }, Ordering::Release);
-        FILE.store(path.into_raw(), Ordering::Release);
+    let len = crash::WORDS * 8;
+    let path = Path::new(folder).join(crash::FILE);
+    let mut options = File::options();
+    options.read(true).write(true).create(true).mode(0o600);
+    let Ok(file) = options.open(path).and_then(|file| {
+        file.set_len(len as u64)?;
+        Ok(file)
+    }) else {
+        return;
+    };
+    // SAFETY: a new mapping of a file that has this length, at an address of the kernel's choice; getpid cannot fail.
+    unsafe {
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        let number = file.as_raw_fd();
+        let at = libc::mmap(
+            std::ptr::null_mut(),
+            len,
+            access,
+            libc::MAP_SHARED,
+            number,
+            0,
+        );
+        if at != libc::MAP_FAILED {
+            PROCESS.store(libc::getpid(), Ordering::Release);
+            FILE.store(at.cast(), Ordering::Release);
+        }
     }
 }
 
@@ -63,11 +85,12 @@ unsafe extern "C" fn frame(context: *mut c_void, stack: *mut c_void) -> c_int {
     0
 }
 
-/// Notes the calling thread's stack. Allocates nothing, and leaves `errno` alone.
+/// Notes the calling thread's stack. Allocates nothing.
 fn note(kind: Kind) {
     let file = FILE.load(Ordering::Acquire);
     // SAFETY: neither call takes anything or can fail.
     let (process, thread) = unsafe { (libc::getpid(), libc::gettid()) };
+    // A child of `fork` has the mapping, too.
     let is_ours = !file.is_null() && process == PROCESS.load(Ordering::Acquire);
     if !is_ours || (kind == Kind::Panic && thread != process) {
         return;
@@ -76,20 +99,12 @@ fn note(kind: Kind) {
         addresses: [0; crash::MOST],
         len: 0,
     };
-    let mut bytes = [0; crash::LONGEST];
-    // SAFETY: the callback gets the stack; the path is a C string that stays; the buffer is as long as is said; the number is
-    // ours.
-    unsafe {
-        let error = *libc::__errno_location();
-        _Unwind_Backtrace(frame, (&raw mut stack).cast());
-        let len = crash::write(kind, &stack.addresses[..stack.len], &mut bytes);
-        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_CLOEXEC;
-        let number = libc::open(file, flags, 0o600);
-        if number >= 0 {
-            libc::write(number, bytes.as_ptr().cast(), len);
-            libc::close(number);
-        }
-        *libc::__errno_location() = error;
+    // SAFETY: the callback gets the stack, which lives as long as the call.
+    unsafe { _Unwind_Backtrace(frame, (&raw mut stack).cast()) };
+    let words = crash::words(kind, &stack.addresses[..stack.len]);
+    for (n, word) in words.into_iter().enumerate() {
+        // SAFETY: the mapping has so many words, and stays. Of threads that abort at once, either is noted.
+        unsafe { file.add(n).write_volatile(word) };
     }
 }
 

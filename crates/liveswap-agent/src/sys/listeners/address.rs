@@ -54,6 +54,12 @@ pub fn port(address: &[u8]) -> Option<[u8; 2]> {
         .flatten()
 }
 
+/// Whether it is `::`, which can mean the addresses of version 4 as well.
+pub fn is_any_v6(address: &[u8]) -> bool {
+    let family = address.first_chunk().copied().map(u16::from_ne_bytes);
+    family.map(i32::from) == Some(libc::AF_INET6) && address.get(8..24) == Some(&[0; 16])
+}
+
 /// The path of a Unix socket that has one.
 pub fn path(address: &[u8]) -> Option<PathBuf> {
     let family = i32::from(u16::from_ne_bytes(*address.first_chunk()?));
@@ -86,6 +92,12 @@ mod tests {
         assert_eq!(inet(0), inet(7));
         assert_eq!(port(&inet(0)), Some([0x1f, 0x90]));
         assert_eq!(path(&inet(0)), None);
+        let v6 = |last: u8| {
+            let mut rest = [0; 26];
+            rest[21] = last;
+            from_bytes(&with_family(libc::AF_INET6, &rest)).unwrap()
+        };
+        assert!(is_any_v6(&v6(0)) && !is_any_v6(&v6(1)) && !is_any_v6(&inet(0)));
         let unix = |name: &[u8]| from_bytes(&with_family(libc::AF_UNIX, name));
         assert_eq!(unix(b"/a/b\0\0junk"), unix(b"/a/b"));
         assert_eq!(path(&unix(b"/a/b\0").unwrap()), Some("/a/b".into()));

@@ -8,6 +8,7 @@ use liveswap_protocol::listener::{Address, read_list};
 
 use super::socket::{Node, Socket};
 use super::{address, lock};
+use crate::log;
 
 /// They.
 static INHERITED: Mutex<Vec<Inherited>> = Mutex::new(Vec::new());
@@ -63,6 +64,10 @@ pub fn inherit(text: &str) {
             inherited.push(one);
         }
     }
+    log::line(format_args!(
+        "{} listeners of the last process",
+        inherited.len()
+    ));
     counted(&inherited);
 }
 
@@ -105,12 +110,13 @@ pub fn take_over(number: RawFd, wanted: &Address) -> bool {
     let Some(fresh) = Socket::of(number).filter(|it| it.is_stream() && it.is_fresh()) else {
         return false;
     };
-    let shape = fresh.shape();
+    let any = address::is_any_v6(wanted);
+    let shape = fresh.shape(any);
     let mut found = false;
     let taken = take_out(|it| {
         let fits = !found
             && it.address == *wanted
-            && it.socket().and_then(|socket| socket.shape()) == shape
+            && it.socket().and_then(|socket| socket.shape(any)) == shape
             // Under the path there may be another one by now.
             && it.node == address::path(wanted).and_then(|path| Node::of(&path));
         found |= fits;
@@ -119,11 +125,16 @@ pub fn take_over(number: RawFd, wanted: &Address) -> bool {
     let Some(one) = taken.into_iter().next() else {
         return false;
     };
-    let is_taken = fresh.is_watched() == Some(false)
+    let watched = fresh.is_watched();
+    let is_taken = watched == Some(false)
         && one.socket().is_some_and(|socket| {
             socket.take_options_of(&fresh);
             socket.replace(number)
         });
+    log::line(format_args!(
+        "a bind of {number}: the listener {} takes its place: {is_taken}, watched: {watched:?}",
+        one.number
+    ));
     one.close();
     is_taken
 }

@@ -96,12 +96,13 @@ impl Socket {
         self.option(libc::SOL_SOCKET, libc::SO_ACCEPTCONN) == Some(1)
     }
 
-    /// What it is made as.
-    pub fn shape(&self) -> Option<Shape> {
+    /// What it is made as. `any`: it is, or will be, bound to all addresses at once. Only then `IPV6_V6ONLY` is the
+    /// program's: with another address the kernel sets it.
+    pub fn shape(&self, any: bool) -> Option<Shape> {
         let of_socket = |name| self.option(libc::SOL_SOCKET, name);
         let domain = of_socket(libc::SO_DOMAIN)?;
         let only_v6 = match domain {
-            libc::AF_INET6 => self.option(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)?,
+            libc::AF_INET6 if any => self.option(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)?,
             _ => 0,
         };
         Some(Shape {

@@ -111,6 +111,42 @@ fn a_bind_to_the_same_address_gets_the_socket_that_listens_with_what_waits_in_it
     assert!(!is_open(port), "there is one too many");
 }
 
+/// The kernel sets `IPV6_V6ONLY` with the address, so that a fresh socket never fitted.
+#[test]
+fn a_listener_of_version_6_was_not_found_again() {
+    let _alone = alone();
+    for (ip, both) in [("::1", false), ("::", true)] {
+        let listener = TcpListener::bind((ip, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let inode = Socket::of(listener.as_raw_fd()).unwrap().inode();
+        let std::net::SocketAddr::V6(v6) = address else {
+            panic!("{address}");
+        };
+        let mut name = u16::try_from(libc::AF_INET6)
+            .unwrap()
+            .to_ne_bytes()
+            .to_vec();
+        name.extend(v6.port().to_be_bytes());
+        name.extend([0; 4]);
+        name.extend(v6.ip().octets());
+        name.extend([0; 4]);
+        inherit(&list([(listener.into_raw_fd(), &*name)]));
+        // SAFETY: the number is new, and ours; the address is there, with its length.
+        let socket = unsafe {
+            let socket = OwnedFd::from_raw_fd(libc::socket(libc::AF_INET6, libc::SOCK_STREAM, 0));
+            let address = name.as_ptr().cast();
+            assert_eq!(bind(socket.as_raw_fd(), address, 28), 0);
+            socket
+        };
+        assert_eq!(
+            Socket::of(socket.as_raw_fd()).unwrap().inode(),
+            inode,
+            "{ip}"
+        );
+        assert_eq!(is_open(v6.port()), both);
+    }
+}
+
 #[test]
 fn what_stands_in_the_way_of_another_address_is_closed_first() {
     let _alone = alone();
@@ -184,10 +220,8 @@ fn a_number_that_the_program_has_closed_and_got_again_is_not_touched() {
     binds(&fresh(0), &at(port, Ipv4Addr::LOCALHOST)).unwrap();
     release_all();
     // SAFETY: a call on a number.
-    assert!(
-        unsafe { libc::fcntl(other.as_raw_fd(), libc::F_GETFD) } >= 0,
-        "it was closed"
-    );
+    let flags = unsafe { libc::fcntl(other.as_raw_fd(), libc::F_GETFD) };
+    assert!(flags >= 0, "it was closed");
 }
 
 #[test]
