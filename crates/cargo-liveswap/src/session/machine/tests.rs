@@ -1,5 +1,6 @@
 //! The machine against a worker, a program and a user that are only channels.
 
+mod bench;
 mod calls;
 mod crashes;
 mod deferred;
@@ -8,6 +9,7 @@ mod looks;
 mod restarts;
 
 use super::*;
+use bench::{Bench, RESTORED, TestHands};
 use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -23,141 +25,6 @@ use liveswap_protocol::crash::Kind;
 use liveswap_protocol::message::FromAgent;
 
 const GRACE: Duration = Duration::from_secs(2);
-
-/// Signals go into a channel; a panic was always at the same place.
-struct TestHands {
-    signal: Sender<i32>,
-}
-
-impl Hands for TestHands {
-    fn signal(&self, number: i32) {
-        // Of a bench that was taken apart.
-        let _ = self.signal.send(number);
-    }
-
-    fn restore_terminal(&self) {
-        self.signal(RESTORED);
-    }
-
-    fn crash_place(&self, kind: Kind, _: &About, _: &Hello) -> Option<Place> {
-        (kind == Kind::Panic).then(|| Place {
-            function: "app::run".into(),
-            line: Some("src/main.rs:7".into()),
-        })
-    }
-}
-
-/// Stands for the terminal in the list of signals.
-const RESTORED: i32 = 0;
-
-struct Bench {
-    machine: Machine<u32>,
-    jobs: Receiver<Job<u32>>,
-    agent: Receiver<ToAgent>,
-    agent_sender: Sender<ToAgent>,
-    signals: Receiver<i32>,
-    events: tempfile::NamedTempFile,
-    now: Instant,
-}
-
-impl Bench {
-    /// The program runs and its run-time has come.
-    fn started() -> Bench {
-        Bench::started_with(Mode::Never)
-    }
-
-    fn started_with(mode: Mode) -> Bench {
-        Bench::with(mode).greeted()
-    }
-
-    /// Its run-time comes.
-    fn greeted(self) -> Bench {
-        let mut bench = self;
-        let requests = bench.agent_sender.clone();
-        bench.happens(Event::AgentConnected(requests));
-        bench.happens(Event::Agent(FromAgent::Hello(hello())));
-        bench
-    }
-
-    fn new() -> Bench {
-        Bench::with(Mode::Never)
-    }
-
-    fn with(mode: Mode) -> Bench {
-        Bench::with_rules(mode, false)
-    }
-
-    fn with_rules(mode: Mode, stay: bool) -> Bench {
-        let events = tempfile::NamedTempFile::new().unwrap();
-        let reports = Reports::new(Some(events.path()), true, Some(false)).unwrap();
-        let (job, jobs) = channel();
-        let (agent_sender, agent) = channel();
-        let (signal, signals) = channel();
-        let about = About {
-            pid: 7,
-            exe: "app".into(),
-            modules: vec!["app".into()],
-            obstacle: None,
-            is_direct: true,
-            has_listeners: false,
-        };
-        let send = Box::new(TestHands { signal });
-        let now = Instant::now();
-        let rules = Rules {
-            mode,
-            stay,
-            keep_sockets: false,
-            grace: GRACE,
-        };
-        let machine = Machine::new(about, Heritage::first(reports), rules, job, send, now);
-        Bench {
-            machine,
-            jobs,
-            agent,
-            agent_sender,
-            signals,
-            events,
-            now,
-        }
-    }
-
-    fn happens(&mut self, event: Event<u32>) -> Option<Over> {
-        self.machine.handle(event, self.now)
-    }
-
-    fn worker(&mut self, done: Done<u32>) {
-        self.happens(Event::Worker(done));
-    }
-
-    fn save(&mut self, files: &[&str]) {
-        self.happens(Event::Changed(batch(files)));
-    }
-
-    fn passes(&mut self, time: Duration) {
-        self.now += time;
-        self.machine.tick(self.now);
-    }
-
-    /// The files of the job that the worker got, and its token.
-    fn job(&self) -> (BTreeSet<PathBuf>, CancelToken) {
-        match self.jobs.try_recv() {
-            Ok(Job::Changed { batch, cancel, .. }) => (batch.paths, cancel),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn reports(&self) -> Vec<serde_json::Value> {
-        let text = std::fs::read_to_string(self.events.path()).unwrap();
-        text.lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
-    }
-
-    fn names(&self) -> Vec<String> {
-        let name = |it: serde_json::Value| it["event"].as_str().unwrap().to_owned();
-        self.reports().into_iter().map(name).collect()
-    }
-}
 
 fn hello() -> Hello {
     Hello {
