@@ -385,6 +385,41 @@ mod tests {
     }
 
     #[test]
+    fn restarts_are_as_they_are_asked_for() {
+        let rules = |words: &[&str]| options(words).map(|options| options.restart);
+        let usual = rules(&["run", "--no-stay"]).unwrap();
+        assert_eq!(usual.mode, Mode::Ask);
+        assert_eq!(usual.grace, Duration::from_secs(2));
+        assert!(usual.keep_sockets && !usual.stay);
+        let other = [
+            "run",
+            "--restart",
+            "auto",
+            "--grace",
+            "0.25",
+            "--no-stay",
+            "--stay",
+            "--no-keep-sockets",
+        ];
+        let other = rules(&other).unwrap();
+        assert_eq!(other.mode, Mode::Auto);
+        assert_eq!(other.grace, Duration::from_millis(250));
+        assert!(other.stay && !other.keep_sockets);
+        assert!(
+            rules(&["run", "--no-keep-sockets", "--keep-sockets"])
+                .unwrap()
+                .keep_sockets
+        );
+        for wrong in [
+            ["--restart", "often"],
+            ["--grace", "-1"],
+            ["--grace", "soon"],
+        ] {
+            assert!(rules(&["run", wrong[0], wrong[1]]).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
     fn an_unknown_flag_is_an_error_of_use() {
         let error = options(&["run", "--relase"]).unwrap_err();
         assert!(error.use_stderr());

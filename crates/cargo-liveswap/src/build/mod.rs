@@ -41,6 +41,7 @@ use unit::{Kept, Unit};
 use versions::{Reader, canonical};
 
 pub use next::Next;
+pub use toolchain::CHOSEN_AT_START;
 
 use crate::files;
 use crate::model::{BuildError, Change, Launch, Linked, LinkedCrate, LinkedSources, RunOptions};
