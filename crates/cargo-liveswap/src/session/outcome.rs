@@ -85,7 +85,7 @@ mod tests {
         let toolchain = format!("`rust-toolchain` changed: {CHOSEN_AT_START}");
         let applies = |messages: &[String]| pending(messages).map(|it| it.restart_applies());
         assert_eq!(applies(&[]), None);
-        assert_eq!(applies(&[toolchain.clone()]), Some(false));
+        assert_eq!(applies(std::slice::from_ref(&toolchain)), Some(false));
         assert_eq!(applies(&[toolchain, "static `N`".into()]), Some(true));
     }
 
