@@ -113,6 +113,7 @@ fn note(kind: Kind) {
 /// # Safety
 /// As of the unwinder's function of this name.
 #[cfg_attr(feature = "exports", unsafe(no_mangle))]
+#[allow(non_snake_case, reason = "it is called so")]
 pub unsafe extern "C-unwind" fn _Unwind_RaiseException(exception: *mut c_void) -> c_int {
     note(Kind::Panic);
     // SAFETY: the function of that name has this type; null becomes `None`. Nothing of ours is to be done when its

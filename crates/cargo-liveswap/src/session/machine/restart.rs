@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use liveswap_protocol::message::ToAgent;
 use signal_hook::consts::{SIGKILL, SIGTERM};
 
-use super::{Asked, Machine, Phase};
+use super::{Asked, IDLE, Machine, Phase};
 use crate::model::{BuildError, CancelToken};
 use crate::session::batch::Batch;
 use crate::session::control::Answer;
@@ -30,6 +30,8 @@ pub struct Restart {
     /// Something waits for it, apart from what was refused.
     pub pending: bool,
     linked: Linked,
+    /// When it is linked ahead: saves that follow each other fast are not kept waiting by that.
+    link_at: Option<Instant>,
     wanted: Option<Wanted>,
     /// When the old process is killed.
     kill_at: Option<Instant>,
@@ -67,6 +69,7 @@ impl Restart {
             count,
             pending: false,
             linked: Linked::No,
+            link_at: None,
             wanted: None,
             kill_at: None,
             gather_by: None,
@@ -83,7 +86,7 @@ impl Restart {
 
     /// When there is something to do.
     pub fn deadline(&self) -> Option<Instant> {
-        let all = [self.kill_at, self.gather_by, self.release_at];
+        let all = [self.link_at, self.kill_at, self.gather_by, self.release_at];
         all.into_iter().flatten().min()
     }
 
@@ -148,6 +151,7 @@ impl<P> Machine<P> {
     /// Sources changed: what was linked is out of date, and the outcome of the save decides anew.
     pub(super) fn not_linked_any_more(&mut self) {
         self.restart.linked = Linked::No;
+        self.restart.link_at = None;
         self.restart.wanted.take_if(|wanted| !wanted.by_user);
     }
 
@@ -180,7 +184,7 @@ impl<P> Machine<P> {
 
     /// Nothing else is to be done: goes on with a restart if one is wanted, or links for one. Returns whether there
     /// is something to wait for now.
-    pub(super) fn restart_step(&mut self) -> bool {
+    pub(super) fn restart_step(&mut self, now: Instant) -> bool {
         let is_wanted = self.restart.wanted.is_some();
         let is_of_use = self.restart.rules.mode != Mode::Never
             && self.waits_for_a_restart()
@@ -192,6 +196,10 @@ impl<P> Machine<P> {
                 true
             }
             Linked::No if is_wanted || is_of_use && !self.last_failed_to_build => {
+                if !is_wanted && now < *self.restart.link_at.get_or_insert(now + IDLE) {
+                    return false;
+                }
+                self.restart.link_at = None;
                 let cancel = CancelToken::new();
                 self.phase = Phase::Linking {
                     batch: None,

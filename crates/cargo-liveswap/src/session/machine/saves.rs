@@ -33,7 +33,7 @@ impl<P> Machine<P> {
         if !matches!(self.phase, Phase::Idle) {
             return;
         }
-        if self.queue.is_none() && self.restart_step() {
+        if self.queue.is_none() && self.restart_step(now) {
             return;
         }
         if self.crashed.is_some() {

@@ -64,6 +64,10 @@ impl Bench {
 fn what_waits_is_linked_ahead_and_started_when_somebody_asks() {
     let mut bench = Bench::started_with(Mode::Ask);
     bench.refuse();
+    // Not at once: another save may follow.
+    bench.has_no_job();
+    assert_eq!(bench.machine.deadline(), Some(bench.now + IDLE));
+    bench.passes(IDLE);
     let (shown, _) = bench.links();
     assert!(!shown);
     bench.worker(Done::Linked);
@@ -156,6 +160,7 @@ fn what_is_pending_beside_a_swap_is_linked_for_and_what_no_restart_changes_is_no
     bench.has_no_job();
     bench.happens(applied(1));
     assert!(matches!(bench.jobs.try_recv(), Ok(Job::Commit(42))));
+    bench.passes(IDLE);
     bench.links();
 }
 
@@ -267,6 +272,7 @@ fn a_restart_that_does_not_compile_leaves_the_program_alone() {
 fn nobody_saw_why_a_link_in_the_background_failed() {
     let mut bench = Bench::started_with(Mode::Ask);
     bench.refuse();
+    bench.passes(IDLE);
     bench.links();
     bench.asks();
     bench.worker(Done::Failed(compile_error()));
@@ -315,6 +321,7 @@ fn restarts_by_itself(new_body_was_called: bool) -> bool {
         exact: true,
     }])));
     assert_eq!(bench.names().last().unwrap(), "pending");
+    bench.passes(IDLE);
     let links = bench.jobs.try_iter().find_map(|job| match job {
         Job::Link { shown, .. } => Some(shown),
         _ => None,
