@@ -67,6 +67,15 @@ impl LiveRun {
         event
     }
 
+    /// Waits for the event `started` after a restart.
+    #[track_caller]
+    pub fn started_again(&mut self) -> Event {
+        let event = self.event_named("started");
+        assert!(event.number("restart") > 0, "{event}");
+        self.program = Some(u32::try_from(event.number("pid")).expect("a process id"));
+        event
+    }
+
     /// Process id of the command.
     pub fn command_pid(&self) -> u32 {
         self.child.id()
@@ -276,6 +285,8 @@ impl LiveRun {
         assert!(time >= self.time, "time goes backwards: {event}");
         self.time = time;
         match event.name() {
+            // Another process begins anew.
+            "started" => self.generation = 0,
             "swapped" => {
                 let generation = event.number("generation");
                 // What is only pending counts as well.

@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::ffi::OsString;
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,6 +11,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::cargo_args::CargoArgs;
 use crate::codes::Code;
 use crate::model::RunOptions;
+use crate::session::control::Request;
+use crate::session::restart::{Mode, Rules};
 use crate::{doctor, log, session, status};
 
 const EXIT_CODES: &str = "\
@@ -60,6 +63,13 @@ enum Command {
                       Examples:\n  cargo liveswap swap\n  cargo liveswap swap --pid 4711"
     )]
     Swap(SwapArgs),
+    /// Build, and start the program anew: what could not go live takes effect, and its state is lost
+    #[command(
+        after_help = "Exit status:\n  0  the program runs as it is written now\n  1  it does not compile, or no session \
+                      runs; the program goes on\n  2  the command line is wrong\n\n\
+                      Examples:\n  cargo liveswap restart\n  cargo liveswap restart --pid 4711"
+    )]
+    Restart(SwapArgs),
     /// Look at this machine: what is there, what is missing, how to get it
     #[command(
         after_help = "Exit status:\n  0  everything that is needed is there\n  1  something that is needed is missing\n\n\
@@ -88,17 +98,17 @@ pub struct WhereArgs {
     pub target_dir: Option<PathBuf>,
 }
 
-/// What to swap.
+/// Which session is asked to do something.
 #[derive(Debug, Args)]
 pub struct SwapArgs {
-    /// The program, or the session, to swap; needed if several run
+    /// The program, or its session; needed if several run
     #[arg(long)]
     pub pid: Option<u32>,
     #[command(flatten)]
     place: WhereArgs,
 }
 
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Args)]
 struct RunArgs {
     /// Append one JSON object a line to FILE for everything that happens
     #[arg(long, value_name = "FILE")]
@@ -108,6 +118,25 @@ struct RunArgs {
     #[arg(long, value_name = "MS", num_args = 0..=1, require_equals = true, default_missing_value = "500",
           value_parser = clap::value_parser!(u64).range(1..))]
     poll: Option<u64>,
+    /// When to start the program anew for what cannot go live
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
+    restart: Mode,
+    /// How long the program may take to end before it is killed for a restart
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    grace: Duration,
+    /// Close listening sockets at a restart, instead of leaving them to the new process, where it binds the same address
+    #[arg(long, overrides_with = "keep_sockets")]
+    no_keep_sockets: bool,
+    /// Leave listening sockets to the new process: so it is by itself
+    #[arg(long, hide = true, overrides_with = "no_keep_sockets")]
+    keep_sockets: bool,
+    /// Go on when the program crashes or panics: the next save starts it again. So it is by itself if standard input and
+    /// standard error are a terminal
+    #[arg(long, overrides_with = "no_stay")]
+    stay: bool,
+    /// End with the program, however it ends
+    #[arg(long, overrides_with = "stay")]
+    no_stay: bool,
     #[command(flatten)]
     cargo: CargoArgs,
     /// Arguments for the program
@@ -125,6 +154,12 @@ impl RunArgs {
             },
             events: self.events,
             poll: self.poll.map(Duration::from_millis),
+            restart: Rules {
+                mode: self.restart,
+                grace: self.grace,
+                keep_sockets: !self.no_keep_sockets,
+                stay: self.stay || !self.no_stay && is_at_a_terminal(),
+            },
             quiet: self.cargo.quiet,
             color: self
                 .cargo
@@ -137,6 +172,17 @@ impl RunArgs {
                 }),
         }
     }
+}
+
+/// Whether a person sits there who can mend what crashed.
+fn is_at_a_terminal() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// A time in seconds, which need not be whole.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
 /// The arguments without the `liveswap` that cargo puts first when it starts a plugin.
@@ -163,7 +209,8 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Run(args) => session::run(args.into_options()),
         Command::Status(place) => status::status(&place),
-        Command::Swap(args) => status::swap(&args.place, args.pid),
+        Command::Swap(args) => status::request(Request::Swap, &args.place, args.pid),
+        Command::Restart(args) => status::request(Request::Restart, &args.place, args.pid),
         Command::Doctor => doctor::main(),
         Command::Explain { code } => explain(code.as_deref()),
     }
@@ -335,6 +382,41 @@ mod tests {
             assert_eq!(poll(&["run", flag, "x"]).unwrap(), Some(every));
         }
         assert!(poll(&["run", "--poll=0"]).is_err());
+    }
+
+    #[test]
+    fn restarts_are_as_they_are_asked_for() {
+        let rules = |words: &[&str]| options(words).map(|options| options.restart);
+        let usual = rules(&["run", "--no-stay"]).unwrap();
+        assert_eq!(usual.mode, Mode::Ask);
+        assert_eq!(usual.grace, Duration::from_secs(2));
+        assert!(usual.keep_sockets && !usual.stay);
+        let other = [
+            "run",
+            "--restart",
+            "auto",
+            "--grace",
+            "0.25",
+            "--no-stay",
+            "--stay",
+            "--no-keep-sockets",
+        ];
+        let other = rules(&other).unwrap();
+        assert_eq!(other.mode, Mode::Auto);
+        assert_eq!(other.grace, Duration::from_millis(250));
+        assert!(other.stay && !other.keep_sockets);
+        assert!(
+            rules(&["run", "--no-keep-sockets", "--keep-sockets"])
+                .unwrap()
+                .keep_sockets
+        );
+        for wrong in [
+            ["--restart", "often"],
+            ["--grace", "-1"],
+            ["--grace", "soon"],
+        ] {
+            assert!(rules(&["run", wrong[0], wrong[1]]).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

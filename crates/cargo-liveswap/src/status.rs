@@ -1,4 +1,4 @@
-//! `cargo liveswap status` and `cargo liveswap swap`: questions to the sessions of a project.
+//! `cargo liveswap status`, `swap` and `restart`: questions to the sessions of a project.
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -41,9 +41,9 @@ pub fn status(place: &WhereArgs) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// `cargo liveswap swap`.
+/// `cargo liveswap swap` and `restart`: what becomes of it is printed.
 #[expect(clippy::print_stdout, reason = "it is what was asked for")]
-pub fn swap(place: &WhereArgs, pid: Option<u32>) -> ExitCode {
+pub fn request(request: Request, place: &WhereArgs, pid: Option<u32>) -> ExitCode {
     let (root, mut sessions) = match sessions(place) {
         Ok(found) => found,
         Err(code) => return code,
@@ -68,8 +68,8 @@ pub fn swap(place: &WhereArgs, pid: Option<u32>) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match ask(&session.control, Request::Swap) {
-        Ok(Answer::Swapped { success, outcome }) => {
+    match ask(&session.control, request) {
+        Ok(Answer::Swapped { success, outcome } | Answer::Restarted { success, outcome }) => {
             println!("{outcome}");
             ExitCode::from(u8::from(!success))
         }
@@ -134,7 +134,7 @@ fn sessions(place: &WhereArgs) -> Result<(PathBuf, Vec<Living>), ExitCode> {
 fn program(status: &Answer) -> Option<u32> {
     match status {
         Answer::Status { pid, .. } => Some(*pid),
-        Answer::Swapped { .. } => None,
+        Answer::Swapped { .. } | Answer::Restarted { .. } => None,
     }
 }
 
@@ -145,6 +145,9 @@ fn text(session: u32, status: &Answer) -> String {
         generation,
         functions,
         calls,
+        restarts,
+        waits,
+        crashed,
         outcome,
         seconds,
     } = status
@@ -160,8 +163,20 @@ fn text(session: u32, status: &Answer) -> String {
         Some(outcome) => format!("last change ({ago} ago): {outcome}"),
         None => format!("no change since the start {ago} ago"),
     };
+    let again = match restarts {
+        0 => String::new(),
+        1 => ", started again once".to_owned(),
+        times => format!(", started again {times} times"),
+    };
+    let waits = if *crashed {
+        "  the program has crashed: the next save starts it again\n"
+    } else if *waits {
+        "  something waits: `cargo liveswap restart` applies it\n"
+    } else {
+        ""
+    };
     format!(
-        "{}\n  program {pid}, session {session}\n  generation {generation}, {functions} functions swapped\n{}  {last}\n",
+        "{}\n  program {pid}, session {session}{again}\n  generation {generation}, {functions} functions swapped\n{}  {last}\n{waits}",
         exe.display(),
         calls_text(calls)
     )
@@ -202,6 +217,9 @@ mod tests {
             generation: 3,
             functions: 5,
             calls: Vec::new(),
+            restarts: 0,
+            waits: false,
+            crashed: false,
             outcome: None,
             seconds: 70,
         };

@@ -10,6 +10,7 @@ use crate::apply::Agent;
 use crate::log;
 use crate::refusal::Refusal;
 use crate::sys::connection::Connection;
+use crate::sys::listeners;
 
 /// Serves requests until the command closes the connection.
 pub fn serve(agent: &mut Agent, mut connection: Connection) {
@@ -22,9 +23,23 @@ pub fn serve(agent: &mut Agent, mut connection: Connection) {
 fn converse(agent: &mut Agent, connection: &mut Connection) -> io::Result<()> {
     frame::write(connection, &FromAgent::Hello(agent.hello()))?;
     while let Some(request) = frame::read::<ToAgent>(connection)? {
-        frame::write(connection, &respond(agent, request))?;
+        if request == ToAgent::Listeners {
+            give_listeners(connection)?;
+        } else {
+            frame::write(connection, &respond(agent, request))?;
+        }
     }
     Ok(())
+}
+
+/// The sockets that listen, with the answer that names them.
+fn give_listeners(connection: &mut Connection) -> io::Result<()> {
+    let given = catch_unwind(listeners::give).unwrap_or_default();
+    log::line(format_args!("listeners for the next process: {given:?}"));
+    let (numbers, addresses): (Vec<_>, Vec<_>) = given.into_iter().unzip();
+    let mut message = Vec::new();
+    frame::write(&mut message, &FromAgent::Listeners(addresses))?;
+    connection.write_with(&message, &numbers)
 }
 
 fn respond(agent: &mut Agent, request: ToAgent) -> FromAgent {
@@ -56,6 +71,12 @@ fn answer(agent: &mut Agent, request: ToAgent) -> FromAgent {
             }
             FromAgent::Announced
         }
+        ToAgent::Release => {
+            listeners::release_all();
+            FromAgent::Released
+        }
+        // They come beside their answer.
+        ToAgent::Listeners => FromAgent::Listeners(Vec::new()),
     }
 }
 

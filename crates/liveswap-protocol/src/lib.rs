@@ -7,7 +7,9 @@
 //! Start reading at [`patch::Patch`], then [`message`]. A connection begins with the agent's
 //! [`message::Hello`]; a version that differs from [`VERSION`] is refused, not misread.
 
+pub mod crash;
 pub mod frame;
+pub mod listener;
 pub mod message;
 pub mod patch;
 pub mod start;
@@ -17,4 +19,5 @@ pub mod start;
 /// 2: frames say whether they are exact.
 /// 3: initialisers run before slots are set; a patch that is refused may have taken its room all the same.
 /// 4: the command asks what words of slots hold.
-pub const VERSION: u32 = 4;
+/// 5: the command takes listening sockets over for the next process.
+pub const VERSION: u32 = 5;

@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::listener::Address;
+
 /// What the agent says of its process when it connects.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
@@ -47,6 +49,10 @@ pub enum ToAgent {
     /// Tell gdb of the ELF file of the image at this slice, now that it is written. Answer:
     /// [`FromAgent::Announced`].
     Announce(u32),
+    /// The process is about to be asked to end: which sockets listen? Answer: [`FromAgent::Listeners`].
+    Listeners,
+    /// Close the sockets of the last process that nobody has bound. Answer: [`FromAgent::Released`].
+    Release,
 }
 
 /// A frame of a function on the stack of a thread.
@@ -95,4 +101,9 @@ pub enum FromAgent {
     Hold(Vec<bool>),
     /// Answer to [`ToAgent::Announce`].
     Announced,
+    /// Answer to [`ToAgent::Listeners`]: what each was bound to. The sockets come with the first byte of this message, in
+    /// the same order.
+    Listeners(Vec<Address>),
+    /// Answer to [`ToAgent::Release`].
+    Released,
 }

@@ -45,6 +45,21 @@ impl Terminal {
         }
     }
 
+    /// Waits until `tmux` says this of its window.
+    #[track_caller]
+    fn becomes(&self, live: &mut LiveRun, what: &str, wanted: &str) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let said = self.command(&["display-message", "-p", what]);
+            if said.trim() == wanted {
+                return;
+            }
+            if Instant::now() > deadline {
+                live.disappoint(&format!("{what} to be {wanted}, not {said}"));
+            }
+        }
+    }
+
     fn press(&self, key: &str) {
         self.command(&["send-keys", key]);
     }
@@ -96,4 +111,65 @@ fn a_terminal_program_is_redrawn_by_new_code_and_keeps_its_state() {
     terminal.press("q");
     assert_eq!(live.event_named("exited").number("code"), 0);
     live.wait();
+}
+
+/// The program was killed in the middle of its picture, and the next lines went across it, without an echo.
+#[test]
+fn a_crash_and_a_restart_leave_the_terminal_as_it_was() {
+    let project = LiveProject::new("terminal");
+    let terminal = Terminal {
+        socket: project.path("tmux.sock").display().to_string(),
+    };
+    let log = format!("{}.out", terminal.socket);
+    let mut live = project
+        .live()
+        .keep_dependencies("terminal")
+        .env("TERM", "xterm-256color")
+        .wrapped(|command| {
+            let mut tmux = Command::new("tmux");
+            // A shell, so that the terminal is looked at after the end.
+            let inside = format!(
+                "trap : INT; stty -a > '{log}.before'; {command} --stay 2>> '{log}'; stty -a > '{log}.after'; echo all is over; cat"
+            );
+            tmux.args(["-C", "-S", &terminal.socket, "-f", "/dev/null", "new-session"])
+                .arg(inside);
+            tmux
+        })
+        .start();
+    terminal.shows(&mut live, &["first title", "keys: 0"]);
+    terminal.becomes(&mut live, "#{alternate_on}", "1");
+    // A restart, in raw mode on the alternate screen: SIGTERM ends the program at once.
+    let restarted = liveswap_tests::live_command::liveswap_command();
+    let mut restart = Command::new(restarted);
+    liveswap_tests::live_command::clean_environment(&mut restart);
+    let target = liveswap_tests::library::target_directory().join("tmp/liveswap-cargo/terminal");
+    let answer = restart
+        .args(["liveswap", "restart"])
+        .env("CARGO_TARGET_DIR", target)
+        .current_dir(project.root())
+        .output()
+        .expect("the command can be run");
+    assert!(answer.status.success(), "{answer:?}");
+    live.started_again();
+    terminal.press("a");
+    terminal.shows(&mut live, &["first title", "keys: 1"]);
+    // A crash: the screen is the main one again, and what is typed is echoed.
+    live.signal(live.pid(), libc::SIGABRT);
+    live.event_named("crashed");
+    terminal.becomes(&mut live, "#{alternate_on} #{cursor_flag}", "0 1");
+    terminal.command(&["send-keys", "-l", "typed"]);
+    terminal.shows(&mut live, &["typed"]);
+    project.edit("src/main.rs", "first title", "second title");
+    live.started_again();
+    terminal.shows(&mut live, &["second title"]);
+    live.signal(live.pid(), libc::SIGABRT);
+    live.event_named("crashed");
+    terminal.press("C-c");
+    live.event_named("exited");
+    terminal.shows(&mut live, &["all is over"]);
+    let read = |path: &str| std::fs::read_to_string(path).expect("stty has told");
+    assert_eq!(
+        read(&format!("{log}.before")),
+        read(&format!("{log}.after"))
+    );
 }

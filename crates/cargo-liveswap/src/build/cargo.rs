@@ -23,7 +23,7 @@ use crate::stage::runner::Started;
 const BUILD_DIR: &str = "CARGO_BUILD_BUILD_DIR";
 
 /// How cargo is called.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Cargo {
     program: OsString,
     args: Vec<OsString>,
@@ -92,6 +92,11 @@ impl Cargo {
         }
     }
 
+    /// Counts runs from that of `other` on: names of runs are unique in a session.
+    pub fn count_on(&mut self, other: &Cargo) {
+        self.runs = self.runs.max(other.runs);
+    }
+
     /// Name of the run that was made last.
     pub fn run(&self) -> String {
         format!("{}-{}", std::process::id(), self.runs)
@@ -135,6 +140,29 @@ impl Cargo {
     /// # Errors
     /// If cargo fails or is cancelled.
     pub fn rebuild(&mut self, collect: &Path, cancel: &CancelToken) -> Result<Ready, BuildError> {
+        self.build_while_it_runs((names::COLLECT, collect), true, cancel)
+    }
+
+    /// Builds and links, but puts the program into the folder `next`: another one of its name runs. `shown`: what
+    /// cargo and the compiler say is shown.
+    ///
+    /// # Errors
+    /// If cargo fails or is cancelled.
+    pub fn build_next(
+        &mut self,
+        next: &Path,
+        shown: bool,
+        cancel: &CancelToken,
+    ) -> Result<Ready, BuildError> {
+        self.build_while_it_runs((names::NEXT, next), shown, cancel)
+    }
+
+    fn build_while_it_runs(
+        &mut self,
+        (variable, folder): (&str, &Path),
+        shown: bool,
+        cancel: &CancelToken,
+    ) -> Result<Ready, BuildError> {
         let _ = fs::remove_file(self.stage.launch());
         let args = without_message_format(&self.args);
         let mut command = self.command();
@@ -143,7 +171,7 @@ impl Cargo {
             .arg("--message-format=json-diagnostic-rendered-ansi")
             .arg("--")
             .args(&self.program_args)
-            .env(names::COLLECT, collect)
+            .env(variable, folder)
             // Its bar would mix with the messages that are shown here.
             .env("CARGO_TERM_PROGRESS_WHEN", "never")
             .env("CARGO_TERM_COLOR", self.colours.as_cargo_says())
@@ -153,7 +181,7 @@ impl Cargo {
         let mut child = command
             .spawn()
             .map_err(|error| not_started(&self.program, &error))?;
-        let (mut diagnostics, errors) = self.listen(&mut child, cancel)?;
+        let (mut diagnostics, errors) = self.listen(&mut child, shown, cancel)?;
         let status = child
             .wait()
             .map_err(|error| BuildError::Failed(format!("cargo: {error}")))?;
@@ -175,14 +203,20 @@ impl Cargo {
         Err(BuildError::Compile { diagnostics })
     }
 
-    /// Shows the messages of compiler and cargo until cargo closes its output. Returns those of the
+    /// Takes in the messages of compiler and cargo until cargo closes its output. Returns those of the
     /// compiler, and what cargo said from its first error on.
     fn listen(
         &self,
         child: &mut Child,
+        shown: bool,
         cancel: &CancelToken,
     ) -> Result<(Vec<Diagnostic>, String), BuildError> {
-        const LOOK: Duration = Duration::from_millis(10);
+        const LOOK: Duration = Duration::from_millis(2);
+        let show = |text: &str| {
+            if shown {
+                self.colours.show(text);
+            }
+        };
         let (to_here, lines) = mpsc::channel();
         if let Some(stdout) = child.stdout.take() {
             send_lines(stdout, to_here.clone(), Said::Stdout);
@@ -196,7 +230,7 @@ impl Cargo {
             match lines.recv_timeout(LOOK) {
                 Ok(Said::Stdout(line)) => {
                     if let Some(Message::Diagnostic(diagnostic)) = Message::of_cargo(&line) {
-                        self.colours.show(&diagnostic.rendered);
+                        show(&diagnostic.rendered);
                         diagnostics.push(diagnostic);
                     }
                 }
@@ -204,7 +238,7 @@ impl Cargo {
                     let plain = without_colours(&line);
                     // Nothing is run.
                     if !plain.trim_start().starts_with("Running `") {
-                        self.colours.show(&format!("{line}\n"));
+                        show(&format!("{line}\n"));
                     }
                     if !errors.is_empty() || plain.starts_with("error") {
                         errors.push_str(&line);
@@ -303,6 +337,7 @@ fn is_of_a_session(name: &OsStr) -> bool {
             names::NO_LLD,
             names::UNIT,
             names::COLLECT,
+            names::NEXT,
         ]
         .contains(&name)
     })

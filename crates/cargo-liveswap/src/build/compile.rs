@@ -80,7 +80,13 @@ impl Build {
                 ..state
             })
             .collect();
-        self.run(&states, seen, cancel)
+        let compiled = self.run(&states, seen, cancel);
+        if compiled.is_err() && self.is_cleaned() {
+            // No edit is to blame. Cargo builds all of it with the next save.
+            self.needs_cargo = true;
+            return Ok(Compiled::default());
+        }
+        compiled
     }
 
     /// Whether a unit's sources are what was compiled, and who can see the difference.

@@ -12,6 +12,7 @@ mod contents;
 mod dep_info;
 pub mod diagnostics;
 mod difference;
+mod next;
 mod plan;
 mod program;
 pub mod project;
@@ -39,6 +40,9 @@ use toolchain::Toolchain;
 use unit::{Kept, Unit};
 use versions::{Reader, canonical};
 
+pub use next::Next;
+pub use toolchain::CHOSEN_AT_START;
+
 use crate::files;
 use crate::model::{BuildError, Change, Launch, Linked, LinkedCrate, LinkedSources, RunOptions};
 use crate::stage::layout::Stage;
@@ -49,6 +53,7 @@ use crate::stage::text::Text;
 /// The build side of a session.
 #[derive(Debug)]
 pub struct Build {
+    options: RunOptions,
     project: Project,
     target_dir: PathBuf,
     stage: Stage,
@@ -73,6 +78,8 @@ pub struct Build {
     failed: Vec<usize>,
     /// Whether cargo has to be asked before anything is compiled.
     needs_cargo: bool,
+    /// Whether anything that is cargo's business changed since the program was linked.
+    asked_cargo: bool,
     /// Whether objects that were kept when the program was linked have been removed since.
     keeps_again: bool,
     /// Of the target folder, held as long as the session lasts.
@@ -85,19 +92,50 @@ impl Build {
     /// # Errors
     /// If cargo does not find the project, or the folder cannot be prepared.
     pub fn prepare(options: &RunOptions) -> Result<Build, BuildError> {
+        Build::prepare_in(options, |project| {
+            let (target_dir, lock) = project.own_target_dir()?;
+            let stage = setup::stage(&target_dir, project)?;
+            Ok((target_dir, lock, stage))
+        })
+    }
+
+    /// The same in the target folder that `folder` gives, with its lock.
+    fn prepare_in(
+        options: &RunOptions,
+        folder: impl FnOnce(&Project) -> Result<(PathBuf, File, Stage), BuildError>,
+    ) -> Result<Build, BuildError> {
         let cargo = project::cargo();
         let host = std::thread::spawn(move || config::host(cargo.as_os_str()));
         let project = Project::of(options)?;
-        let (target_dir, lock) = project.own_target_dir()?;
-        let stage = setup::stage(&target_dir, &project)?;
+        let (target_dir, lock, stage) = folder(&project)?;
         let host = host.join().ok().flatten().ok_or_else(|| {
             BuildError::Failed("neither rustc nor cargo names the host".to_owned())
         })?;
         let cwd = env::current_dir()
             .map_err(|error| BuildError::Failed(format!("the working folder: {error}")))?;
         let config = Config::read(&project.cargo_args, &cwd, &host);
-        Ok(Build {
-            cargo: Cargo::new(&project, options, &config, &stage, &target_dir),
+        let cargo = Cargo::new(&project, options, &config, &stage, &target_dir);
+        let toolchain = Toolchain::of(&cwd);
+        Ok(Build::of(
+            options.clone(),
+            project,
+            (target_dir, lock, stage),
+            cargo,
+            toolchain,
+        ))
+    }
+
+    /// Before anything is built.
+    fn of(
+        options: RunOptions,
+        project: Project,
+        (target_dir, lock, stage): (PathBuf, File, Stage),
+        cargo: Cargo,
+        toolchain: Toolchain,
+    ) -> Build {
+        Build {
+            options,
+            cargo,
             colours: Colours::of(&project.cargo_args),
             project,
             target_dir,
@@ -106,16 +144,17 @@ impl Build {
             reach: Vec::new(),
             graph: Graph::default(),
             cargo_files: CargoFiles::default(),
-            toolchain: Toolchain::of(&cwd),
+            toolchain,
             exe: PathBuf::new(),
             inputs: Inputs::default(),
             contents: Contents::default(),
             suspects: BTreeSet::new(),
             failed: Vec::new(),
             needs_cargo: false,
+            asked_cargo: false,
             keeps_again: false,
             lock,
-        })
+        }
     }
 
     /// The session's own target folder.
@@ -147,7 +186,18 @@ impl Build {
             .program(&ready.exe)
             .map(Record::key)
             .unwrap_or_default();
-        self.take_over(&records, &program, &manifest)?;
+        self.built(ready, &records, &program, manifest)
+    }
+
+    /// Takes in what cargo built and the link stage linked.
+    fn built(
+        &mut self,
+        ready: Ready,
+        records: &Records,
+        program: &str,
+        manifest: Manifest,
+    ) -> Result<(Launch, Linked), BuildError> {
+        self.take_over(records, program, &manifest)?;
         self.contents.learn(&self.graph);
         self.exe = ready.exe;
         self.inputs = manifest.inputs.clone();

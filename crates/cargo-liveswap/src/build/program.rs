@@ -74,6 +74,17 @@ impl Records {
             .map(|(record, _)| record)
     }
 
+    /// What cargo calls the programs that it would put at `exe`: one for each set of dependencies.
+    pub fn outputs_of_programs(&self, exe: &Path) -> Vec<PathBuf> {
+        let name = exe.file_name().and_then(|name| name.to_str());
+        let name = name.unwrap_or_default().replace('-', "_");
+        let records = self.0.values().map(|(record, _)| record);
+        let programs = records.filter(|record| {
+            record.kind == Kind::Live && record.is_program() && record.crate_name == name
+        });
+        programs.map(Record::output).collect()
+    }
+
     /// The same after a run of cargo that did not link: what it compiled is not at `exe`.
     pub fn program_of_run(&self, exe: &Path, run: &str) -> Option<&Record> {
         let name = exe.file_name()?.to_str()?.replace('-', "_");

@@ -27,6 +27,7 @@ impl Build {
     pub fn rebuild(&mut self, cancel: &CancelToken) -> Result<Compiled, BuildError> {
         // Until all went well, repeating commands of the last build could mix two builds.
         self.needs_cargo = true;
+        self.asked_cargo = true;
         self.keeps_again |= self.restore()?;
         let mut seen = Reader::default();
         for path in &self.suspects {

@@ -65,13 +65,21 @@ fn fill(stage: &Stage, command: &Path, version: &str, project: &Project) -> io::
     }
     agent_library::write(stage)?;
     Environment::of(&env::vars_os().collect::<Vec<_>>()).write(stage)?;
+    write_members(stage, project)?;
+    layout::write_atomically(&stage.version(), version.as_bytes())
+}
+
+/// Says which folders the members of the workspace are in.
+///
+/// # Errors
+/// Those of the file system.
+pub fn write_members(stage: &Stage, project: &Project) -> io::Result<()> {
     let members: String = project
         .members
         .iter()
         .map(|folder| format!("{}\n", folder.display()))
         .collect();
-    layout::write_atomically(&stage.members(), members.as_bytes())?;
-    layout::write_atomically(&stage.version(), version.as_bytes())
+    layout::write_atomically(&stage.members(), members.as_bytes())
 }
 
 /// What a stage folder says of whoever filled it.

@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 
 use super::versions::{Version, canonical};
 
+/// How a message ends that tells of a change of it.
+pub const CHOSEN_AT_START: &str = "the toolchain is chosen at the start of a session";
+
 const NAMES: [&str; 2] = ["rust-toolchain", "rust-toolchain.toml"];
 
 /// The file, as it was when the session began.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Toolchain {
     /// The folder that the session was called in.
     folder: PathBuf,
@@ -54,7 +57,7 @@ impl Toolchain {
             (Some((path, _)), None) | (None, Some((path, _))) => (path, false),
         };
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        (!is_same).then(|| format!("`{name}` changed: the toolchain is chosen at the start"))
+        (!is_same).then(|| format!("`{name}` changed: {CHOSEN_AT_START}"))
     }
 }
 

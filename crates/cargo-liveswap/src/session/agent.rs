@@ -6,62 +6,101 @@ use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use liveswap_protocol::frame;
+use liveswap_protocol::message::FromAgent;
 
 use super::event::Event;
+use super::listeners::WithFiles;
 
 /// Where the run-time connects.
 #[derive(Debug)]
-pub struct AgentSocket {
-    listener: UnixListener,
+pub struct AgentSocket<P> {
+    expected: Arc<Mutex<Option<Expected<P>>>>,
 }
 
-impl AgentSocket {
-    /// Listens; who connects before [`AgentSocket::serve`] waits.
+/// Whose run-time is heard, and by whom.
+#[derive(Debug)]
+struct Expected<P> {
+    child: u32,
+    events: Sender<Event<P>>,
+}
+
+impl<P> Clone for Expected<P> {
+    fn clone(&self) -> Expected<P> {
+        Expected {
+            child: self.child,
+            events: self.events.clone(),
+        }
+    }
+}
+
+impl<P: Send + 'static> AgentSocket<P> {
+    /// Listens. Nobody is heard yet.
     ///
     /// # Errors
     /// Those of the system.
-    pub fn listen(path: &Path) -> io::Result<AgentSocket> {
+    pub fn listen(path: &Path) -> io::Result<AgentSocket<P>> {
         let listener = UnixListener::bind(path)?;
-        Ok(AgentSocket { listener })
-    }
-
-    /// Takes the connection of the program `child`, and of nobody else, and again if it executes itself anew.
-    ///
-    /// # Errors
-    /// If there is no thread for it.
-    pub fn serve<P: Send + 'static>(self, child: u32, events: Sender<Event<P>>) -> io::Result<()> {
+        let expected = Arc::new(Mutex::new(None));
+        let asked = Arc::clone(&expected);
         std::thread::Builder::new()
             .name("agent".into())
             .spawn(move || {
                 let mut current: Option<Talk> = None;
-                for stream in self.listener.incoming() {
+                for stream in listener.incoming() {
                     let Ok(stream) = stream else { continue };
-                    let pid = match peer(&stream) {
-                        Some(pid) if is_or_comes_from(pid, child) => pid,
-                        other => {
-                            tracing::warn!(pid = ?other, "a stranger connected: closed");
-                            continue;
-                        }
-                    };
-                    let is_copy = |talk: &Talk| talk.pid != pid && is_running(talk.pid);
-                    if current.as_ref().is_some_and(is_copy) {
-                        // A receiver that is gone means that the session ends.
-                        let _ = events.send(Event::Copy(pid));
-                        continue;
-                    }
-                    if let Some(earlier) = current.take() {
-                        earlier.end();
-                    }
-                    match Talk::begin(pid, stream, events.clone()) {
-                        Ok(talk) => current = Some(talk),
-                        Err(error) => tracing::warn!(%error, "no thread for the program"),
+                    // Whoever is being started is known once this can be locked.
+                    let expected = asked.lock().unwrap_or_else(PoisonError::into_inner);
+                    let expected: Option<Expected<P>> = expected.clone();
+                    if let Some(expected) = expected {
+                        take(&expected, stream, &mut current);
                     }
                 }
             })?;
-        Ok(())
+        Ok(AgentSocket { expected })
+    }
+
+    /// Starts a program by `start`, which gives its process id. From now on its connection is taken, and nobody
+    /// else's, and again if it executes itself anew.
+    ///
+    /// # Errors
+    /// Those of `start`.
+    pub fn serve<T>(
+        &self,
+        events: Sender<Event<P>>,
+        start: impl FnOnce() -> io::Result<(u32, T)>,
+    ) -> io::Result<T> {
+        let mut expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner);
+        let (child, program) = start()?;
+        *expected = Some(Expected { child, events });
+        Ok(program)
+    }
+}
+
+/// Takes a connection, if it is one of the program.
+fn take<P: Send + 'static>(expected: &Expected<P>, stream: UnixStream, current: &mut Option<Talk>) {
+    let pid = match peer(&stream) {
+        Some(pid) if is_or_comes_from(pid, expected.child) => pid,
+        other => {
+            tracing::warn!(pid = ?other, "a stranger connected: closed");
+            return;
+        }
+    };
+    let is_copy = |talk: &Talk| talk.pid != pid && is_running(talk.pid);
+    if current.as_ref().is_some_and(is_copy) {
+        // A receiver that is gone means that the session ends.
+        let _ = expected.events.send(Event::Copy(pid));
+        return;
+    }
+    if let Some(earlier) = current.take() {
+        earlier.end();
+    }
+    match Talk::begin(pid, stream, expected.events.clone()) {
+        Ok(talk) => *current = Some(talk),
+        Err(error) => tracing::warn!(%error, "no thread for the program"),
     }
 }
 
@@ -167,9 +206,15 @@ fn talk<P: Send + 'static>(stream: UnixStream, events: &Sender<Event<P>>) {
 }
 
 fn read<P>(stream: UnixStream, events: &Sender<Event<P>>) -> String {
-    let mut stream = io::BufReader::new(stream);
+    let mut stream = io::BufReader::new(WithFiles::new(stream));
     loop {
         match frame::read(&mut stream) {
+            Ok(Some(FromAgent::Listeners(addresses))) => {
+                let listeners = stream.get_mut().listeners(addresses);
+                if events.send(Event::Listeners(listeners)).is_err() {
+                    return String::new();
+                }
+            }
             Ok(Some(message)) => {
                 if events.send(Event::Agent(message)).is_err() {
                     return String::new();
@@ -184,7 +229,7 @@ fn read<P>(stream: UnixStream, events: &Sender<Event<P>>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use liveswap_protocol::message::{FromAgent, ToAgent};
+    use liveswap_protocol::message::ToAgent;
     use std::io::Read;
     use std::time::Duration;
 
@@ -196,7 +241,8 @@ mod tests {
         let path = dir.path().join("s");
         let (events, heard) = channel::<Event<()>>();
         let socket = AgentSocket::listen(&path).unwrap();
-        socket.serve(std::process::id(), events).unwrap();
+        let started = || Ok((std::process::id(), ()));
+        socket.serve(events, started).unwrap();
         let mut program = UnixStream::connect(&path).unwrap();
         let Ok(Event::AgentConnected(requests)) = heard.recv_timeout(LONG) else {
             panic!("not connected");
@@ -222,7 +268,7 @@ mod tests {
         let (events, _heard) = channel::<Event<()>>();
         let socket = AgentSocket::listen(&path).unwrap();
         // No process has this id, and we do not come from it.
-        socket.serve(4_194_305, events).unwrap();
+        socket.serve(events, || Ok((4_194_305, ()))).unwrap();
         let mut stranger = UnixStream::connect(&path).unwrap();
         stranger.set_read_timeout(Some(LONG)).unwrap();
         assert_eq!(stranger.read(&mut [0]).unwrap(), 0);
@@ -234,7 +280,8 @@ mod tests {
         let path = dir.path().join("s");
         let (events, heard) = channel::<Event<()>>();
         let socket = AgentSocket::listen(&path).unwrap();
-        socket.serve(std::process::id(), events).unwrap();
+        let started = || Ok((std::process::id(), ()));
+        socket.serve(events, started).unwrap();
         let next = || heard.recv_timeout(LONG).unwrap();
         let first = UnixStream::connect(&path).unwrap();
         assert!(matches!(next(), Event::AgentConnected(_)));

@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use super::parts::Builder;
-use crate::build::Build;
+use crate::build::{Build, Next};
 use crate::model::{BuildError, CancelToken, Change, Compiled};
 
 impl Builder for Build {
+    type Next = Next;
+
     fn sources(&self) -> Vec<PathBuf> {
         Build::sources(self)
     }
@@ -37,6 +39,14 @@ impl Builder for Build {
 
     fn finish_deferred(&mut self, cancel: &CancelToken) -> Result<Compiled, BuildError> {
         Build::finish_deferred(self, cancel)
+    }
+
+    fn next(&mut self, shown: bool, cancel: &CancelToken) -> Result<Next, BuildError> {
+        Build::next(self, shown, cancel)
+    }
+
+    fn put_in_place(next: &Next) -> Result<(), BuildError> {
+        next.put_in_place()
     }
 
     fn broke_down(&mut self) {

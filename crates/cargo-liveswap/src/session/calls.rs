@@ -140,6 +140,12 @@ impl Calls {
             .collect()
     }
 
+    /// Whether it is known of the function with this name that nobody has called its new body yet.
+    pub fn is_not_called(&self, name: &str) -> bool {
+        let mut open = self.functions.iter().filter(|it| !it.called);
+        open.any(|it| it.name == name)
+    }
+
     /// The name of a function that was not called yet, by its symbol.
     pub fn name_if_not_called(&self, symbol: &str) -> Option<&str> {
         let mut open = self.functions.iter().filter(|it| !it.called);

@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::model::Launch;
 
 use super::event::Event;
+use super::listeners::Left;
 use super::run_dir::RunDir;
 
 /// The running program.
@@ -18,13 +19,14 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts it; its end becomes an event.
+    /// Starts it, with these sockets; its end becomes an event.
     ///
     /// # Errors
     /// If it cannot be started.
     pub fn start<P: Send + 'static>(
         launch: &Launch,
         run_dir: &RunDir,
+        left: &Left,
         events: Sender<Event<P>>,
     ) -> io::Result<Program> {
         let mut child = Command::new(&launch.exe)
@@ -33,6 +35,7 @@ impl Program {
             .envs(launch.env.iter().map(|(name, value)| (name, value)))
             .env("LIVESWAP_SOCKET", run_dir.agent_socket())
             .env("LIVESWAP_IMAGES", run_dir.images())
+            .envs(left.variable())
             .current_dir(&launch.cwd)
             .spawn()?;
         let pid = child.id();
@@ -55,12 +58,17 @@ impl Program {
 
     /// Sends it a signal. If it has just ended there is nobody to get it.
     pub fn signal(&self, number: i32) {
-        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
-        if let Some((pid, signal)) = pid.zip(Signal::from_named_raw(number))
-            && let Err(error) = kill_process(pid, signal)
-        {
-            tracing::debug!(%error, number, "the signal did not arrive");
-        }
+        send_signal(self.pid, number);
+    }
+}
+
+/// Sends a process a signal. If it has just ended there is nobody to get it.
+pub fn send_signal(pid: u32, number: i32) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    if let Some((pid, signal)) = pid.zip(Signal::from_named_raw(number))
+        && let Err(error) = kill_process(pid, signal)
+    {
+        tracing::debug!(%error, number, "the signal did not arrive");
     }
 }
 
@@ -122,7 +130,7 @@ mod tests {
             env: vec![("ONLY".into(), "this".into())],
             cwd: "/".into(),
         };
-        let program = Program::start(&launch, &run_dir, events).unwrap();
+        let program = Program::start(&launch, &run_dir, &Left::new(Vec::new()), events).unwrap();
         (program, ends, (run_dir, target))
     }
 

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::agent::peer;
 use super::calls::Called;
 use super::event::Event;
+use super::inbox::Inbox;
 
 /// The longest question in bytes.
 const LONGEST: u64 = 4096;
@@ -25,6 +26,8 @@ pub enum Request {
     Status,
     /// Rebuild and swap now; what came of it?
     Swap,
+    /// Build, and start the program anew; what came of it?
+    Restart,
 }
 
 /// An answer.
@@ -44,6 +47,15 @@ pub enum Answer {
         /// The functions that the generation changed or added, those that were not called first.
         #[serde(default)]
         calls: Vec<Called>,
+        /// How often the program was started before in this session.
+        #[serde(default)]
+        restarts: u32,
+        /// Something waits for a restart.
+        #[serde(default)]
+        waits: bool,
+        /// No program runs: it has crashed, and the next save starts it again.
+        #[serde(default)]
+        crashed: bool,
         /// What came of the last change; `None` before the first.
         outcome: Option<String>,
         /// How long ago that was (or the start), in seconds.
@@ -56,13 +68,20 @@ pub enum Answer {
         /// What came of it.
         outcome: String,
     },
+    /// To [`Request::Restart`].
+    Restarted {
+        /// The program runs as it is written now.
+        success: bool,
+        /// What came of it.
+        outcome: String,
+    },
 }
 
 /// Answers questions until the session ends.
 ///
 /// # Errors
 /// If the socket cannot be made.
-pub fn serve<P: Send + 'static>(path: &Path, events: Sender<Event<P>>) -> io::Result<()> {
+pub fn serve<P: Send + 'static>(path: &Path, events: Inbox<P>) -> io::Result<()> {
     let listener = UnixListener::bind(path)?;
     std::thread::Builder::new()
         .name("control".into())
@@ -89,7 +108,7 @@ pub fn serve<P: Send + 'static>(path: &Path, events: Sender<Event<P>>) -> io::Re
     Ok(())
 }
 
-fn answer<P>(stream: &UnixStream, events: &Sender<Event<P>>) -> io::Result<()> {
+fn answer<P>(stream: &UnixStream, events: &Inbox<P>) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = String::new();
@@ -130,7 +149,7 @@ mod tests {
     fn a_question_is_answered() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
-        let (events, heard) = channel::<Event<()>>();
+        let (events, heard) = Inbox::<()>::new();
         serve(&path, events).unwrap();
         let answer = Answer::Swapped {
             success: true,
@@ -151,7 +170,7 @@ mod tests {
     fn nonsense_is_not_answered() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
-        let (events, _heard) = channel::<Event<()>>();
+        let (events, _heard) = Inbox::<()>::new();
         serve(&path, events).unwrap();
         let mut stream = UnixStream::connect(&path).unwrap();
         stream.write_all(b"{\"request\":\"erase\"}\n").unwrap();

@@ -7,6 +7,7 @@ use liveswap_protocol::message::FromAgent;
 
 use super::batch::Batch;
 use super::control::{Answer, Request};
+use super::listeners::Listener;
 use super::parts::{Done, FromMain};
 
 /// One thing that happened. Threads send it, one loop handles it.
@@ -24,6 +25,8 @@ pub enum Event<P> {
     AgentConnected(Sender<liveswap_protocol::message::ToAgent>),
     /// It says.
     Agent(FromAgent),
+    /// It has handed over its listening sockets.
+    Listeners(Vec<Listener>),
     /// The connection ended. Another may come: a program can execute itself anew.
     AgentGone(String),
     /// The run-time in another process of the program connected, one that it started; it was turned away.

@@ -2,7 +2,10 @@
 
 mod calls;
 mod compilation;
+mod crash;
 mod program;
+mod restart;
+mod saves;
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -20,8 +23,10 @@ use super::old_bodies;
 use super::outcome::Clock;
 use super::parts::{Begun, FromMain, Job, NoAgent, OldBody, Planned};
 use super::report::{Report, Reports};
+use super::restart::{Hands, Heritage, Over, Rules};
 use crate::codes::Code;
 use crate::model::CancelToken;
+use restart::Restart;
 
 /// A program whose run-time has not come by then has none.
 const HELLO: Duration = Duration::from_secs(10);
@@ -48,6 +53,20 @@ enum Phase<P> {
     Deferred {
         cancel: CancelToken,
     },
+    /// The worker links what a restart starts.
+    Linking {
+        /// The saves that it is for, if no program runs; else what waits already.
+        batch: Option<Batch>,
+        /// The compiler's messages are shown.
+        shown: bool,
+        cancel: CancelToken,
+    },
+    /// The worker puts it in the place of what runs.
+    Placing,
+    /// The program was asked for the sockets that it listens at.
+    Gathering,
+    /// The program was asked to end, and is started anew then.
+    Ending,
     /// The program has a patch and has not answered.
     Applying {
         planned: Box<Planned<P>>,
@@ -65,6 +84,8 @@ enum Asked {
     Look(Vec<OldBody>, Option<Vec<Frame>>),
     Calls(Owners),
     Main(Vec<FromMain>),
+    Listeners,
+    Release,
 }
 
 /// A look at the stacks that is to be taken.
@@ -75,6 +96,16 @@ struct Look {
     bodies: Vec<OldBody>,
     /// What a first look has shown.
     earlier: Option<Vec<Frame>>,
+}
+
+/// What is pending without being the outcome of a save, to be told when none is owed.
+#[derive(Debug)]
+struct HeldBack {
+    message: String,
+    /// A restart applies it.
+    restart: bool,
+    /// Nothing of the save takes effect without one.
+    in_vain: bool,
 }
 
 /// What is known of the program from the start.
@@ -88,6 +119,10 @@ pub struct About {
     pub modules: Vec<String>,
     /// Why its code cannot be changed, if that is known from the start.
     pub obstacle: Option<String>,
+    /// It is the process that was started, and no runner.
+    pub is_direct: bool,
+    /// It has listening sockets of the one before.
+    pub has_listeners: bool,
 }
 
 /// A session in the middle of its life.
@@ -95,8 +130,7 @@ pub struct Machine<P> {
     about: About,
     reports: Reports,
     jobs: Sender<Job<P>>,
-    /// Sends the program a signal.
-    signal: Box<dyn Fn(i32)>,
+    hands: Box<dyn Hands>,
     hello: Result<Hello, Option<NoAgent>>,
     agent: Option<Sender<ToAgent>>,
     asked: VecDeque<Asked>,
@@ -109,6 +143,8 @@ pub struct Machine<P> {
     deferred: bool,
     /// The last outcome was a refusal or an error.
     last_failed: bool,
+    /// The last outcome was an error of the compiler.
+    last_failed_to_build: bool,
     generation: u64,
     functions: u64,
     last: (Option<String>, Instant),
@@ -137,18 +173,27 @@ pub struct Machine<P> {
     owes_an_outcome: bool,
     /// What is no outcome: of functions that go on in their old bodies, and of the run-time; to be told after that
     /// one.
-    held_back: Vec<String>,
+    held_back: Vec<HeldBack>,
+    restart: Restart,
+    /// A signal came that means the session, while no program was there to get it.
+    end_wanted: bool,
+    /// How the program ended, if the session goes on without it.
+    crashed: Option<End>,
+    over: Option<Over>,
 }
 
 impl<P> Machine<P> {
     /// The program was just started.
     pub fn new(
         about: About,
-        reports: Reports,
+        heritage: Heritage,
+        rules: Rules,
         jobs: Sender<Job<P>>,
-        signal: Box<dyn Fn(i32)>,
+        hands: Box<dyn Hands>,
         now: Instant,
     ) -> Machine<P> {
+        let (reports, mut restart, queue) = Self::inherit(rules, heritage);
+        restart.has_listeners(about.has_listeners, now);
         // With an obstacle nobody will come.
         let patience = if about.obstacle.is_some() {
             Duration::ZERO
@@ -159,17 +204,18 @@ impl<P> Machine<P> {
             about,
             reports,
             jobs,
-            signal,
+            hands,
             hello: Err(None),
             agent: None,
             asked: VecDeque::new(),
             phase: Phase::Idle,
-            queue: None,
+            queue,
             stopped_in_a_row: 0,
             started: false,
             refused: None,
             deferred: false,
             last_failed: false,
+            last_failed_to_build: false,
             generation: 0,
             functions: 0,
             last: (None, now),
@@ -188,11 +234,15 @@ impl<P> Machine<P> {
             status_by: None,
             owes_an_outcome: false,
             held_back: Vec::new(),
+            restart,
+            end_wanted: false,
+            crashed: None,
+            over: None,
         }
     }
 
-    /// Something happened. Returns the exit code when the session is over.
-    pub fn handle(&mut self, event: Event<P>, now: Instant) -> Option<i32> {
+    /// Something happened. Returns how this life of the program ended when it has.
+    pub fn handle(&mut self, event: Event<P>, now: Instant) -> Option<Over> {
         match event {
             Event::Changed(batch) => self.changed(batch),
             Event::Problem(problem) => self.reports.note(&problem),
@@ -201,6 +251,7 @@ impl<P> Machine<P> {
             Event::AgentConnected(requests) => self.agent_connected(requests, now),
             Event::Copy(pid) => self.copy(pid),
             Event::Agent(message) => self.agent_says(message, now),
+            Event::Listeners(listeners) => self.gathered(listeners, now),
             Event::AgentGone(reason) => self.agent_gone(&reason, now),
             Event::Control(request, answers) => self.asked_by_user(request, answers, now),
             Event::Signal {
@@ -208,11 +259,20 @@ impl<P> Machine<P> {
                 to_us_alone,
             } => {
                 tracing::debug!(number, to_us_alone, "signal");
+                self.end_wanted |= matches!(self.phase, Phase::Gathering | Phase::Ending);
+                if let Some(end) = self.crashed {
+                    return Some(self.end(end));
+                }
                 if to_us_alone {
-                    (self.signal)(number);
+                    self.hands.signal(number);
                 }
             }
-            Event::Ended(status) => return Some(self.ended(status.into())),
+            Event::Ended(status) => {
+                self.over = self.ended(status.into());
+            }
+        }
+        if self.over.is_some() {
+            return self.over.take();
         }
         self.tell_of_old_bodies();
         self.look_at_calls(now);
@@ -228,7 +288,14 @@ impl<P> Machine<P> {
         let look = looks.min().filter(|_| !self.owes_an_outcome && !is_looking);
         let (hello, gone) = (self.hello_by, self.gone.as_ref().map(|(at, _)| *at));
         let calls = self.calls_at.filter(|_| !self.owes_an_outcome);
-        let others = [self.answer_by, self.deferred_at, self.status_by, calls];
+        let restart = self.restart.deadline();
+        let others = [
+            self.answer_by,
+            self.deferred_at,
+            self.status_by,
+            calls,
+            restart,
+        ];
         let all = [hello, gone, look].into_iter().chain(others);
         all.flatten().min()
     }
@@ -252,6 +319,7 @@ impl<P> Machine<P> {
             self.tell(&Report::Pending {
                 message: "the program does not answer; the change is live as soon as it does"
                     .into(),
+                restart: false,
             });
         }
         if due(&mut self.deferred_at)
@@ -265,6 +333,7 @@ impl<P> Machine<P> {
             };
             self.job(Job::Deferred { hello, cancel });
         }
+        self.restart_tick(now);
         if due(&mut self.status_by) {
             self.answer_status(now);
         }
@@ -302,8 +371,13 @@ impl<P> Machine<P> {
     /// What a look has shown, as soon as nobody can take it for the outcome of a save.
     fn tell_of_old_bodies(&mut self) {
         if !self.owes_an_outcome {
-            for message in std::mem::take(&mut self.held_back) {
-                self.tell(&Report::Pending { message });
+            for told in std::mem::take(&mut self.held_back) {
+                let report = Report::Pending {
+                    message: told.message,
+                    restart: told.restart,
+                };
+                self.tell(&report);
+                self.waits(&report, told.in_vain);
             }
         }
     }
@@ -326,109 +400,6 @@ impl<P> Machine<P> {
         }
     }
 
-    fn changed(&mut self, batch: Batch) {
-        match &self.phase {
-            Phase::Compiling { cancel, .. }
-                if batch.urgent && self.stopped_in_a_row < STOPS_AT_MOST =>
-            {
-                cancel.cancel();
-            }
-            Phase::Deferred { cancel } if batch.urgent => cancel.cancel(),
-            _ => {}
-        }
-        Batch::merge_into(&mut self.queue, batch);
-    }
-
-    /// Begins with what is queued if nothing is under way.
-    fn begin(&mut self, now: Instant) {
-        if !matches!(self.phase, Phase::Idle) {
-            return;
-        }
-        // Until the run-time comes, or it is clear that it does not, there is nothing to compare with.
-        let hello = match &self.hello {
-            Ok(hello) => Ok(hello.clone()),
-            Err(Some(why)) => Err(why.clone()),
-            Err(None) => return,
-        };
-        let Some(batch) = self.queue.take() else {
-            // Until what failed is mended, dependents would only fail in the same way, with no save to blame.
-            let may_go_live = hello.is_ok() && !self.last_failed;
-            if self.deferred && may_go_live && self.deferred_at.is_none() {
-                self.deferred_at = Some(now + IDLE);
-            }
-            return;
-        };
-        self.deferred_at = None;
-        let cancel = CancelToken::new();
-        let for_worker = batch.files();
-        self.phase = Phase::Compiling {
-            batch,
-            begun: None,
-            cancel: cancel.clone(),
-        };
-        self.job(Job::Changed {
-            batch: for_worker,
-            hello,
-            cancel,
-        });
-    }
-
-    fn apply(
-        &mut self,
-        mut planned: Box<Planned<P>>,
-        mut clock: Clock,
-        batch: Option<Batch>,
-        now: Instant,
-    ) {
-        let patch = std::mem::take(&mut planned.patch);
-        clock.sent = SystemTime::now();
-        let sent = self
-            .agent
-            .as_ref()
-            .is_some_and(|it| it.send(ToAgent::Apply(patch)).is_ok());
-        if sent {
-            self.asked.push_back(Asked::Apply);
-            self.answer_by = Some(now + ANSWER);
-            self.phase = Phase::Applying {
-                planned,
-                clock,
-                batch,
-            };
-        } else {
-            self.not_applied(*planned, batch, no_answer("its run-time is gone"));
-        }
-    }
-
-    fn not_applied(&mut self, planned: Planned<P>, batch: Option<Batch>, refused: Report) {
-        self.job(Job::Abandon(planned.plan));
-        self.refused = Some(refused.clone());
-        self.settle(&[refused], batch);
-    }
-
-    /// This is what came of a save.
-    fn settle(&mut self, reports: &[Report], batch: Option<Batch>) {
-        for report in reports {
-            self.tell(report);
-        }
-        let Some(report) = reports.first() else {
-            return;
-        };
-        let outcome = report.summary();
-        self.last = (Some(outcome.clone()), Instant::now());
-        if batch.is_some() {
-            self.owes_an_outcome = false;
-        }
-        let success = matches!(report, Report::Swapped { .. } | Report::Unchanged {});
-        self.last_failed = matches!(report, Report::Refused { .. } | Report::BuildFailed { .. });
-        for answers in batch.into_iter().flat_map(|batch| batch.waiting) {
-            // Who asked may have gone.
-            let _ = answers.send(Answer::Swapped {
-                success,
-                outcome: outcome.clone(),
-            });
-        }
-    }
-
     fn say_started(&mut self, changeable: bool) {
         if !std::mem::replace(&mut self.started, true) {
             let modules = if changeable {
@@ -436,17 +407,21 @@ impl<P> Machine<P> {
             } else {
                 Vec::new()
             };
-            self.tell(&Report::Started {
+            let report = Report::Started {
                 pid: self.about.pid,
                 exe: display(&self.about.exe),
                 modules,
-            });
+                restart: self.restart.count,
+            };
+            self.tell(&report);
+            self.started_again(&report);
         }
     }
 
     fn asked_by_user(&mut self, request: Request, answers: Sender<Answer>, now: Instant) {
         match request {
             Request::Status => self.status_wanted(answers, now),
+            Request::Restart => self.restart_wanted(answers),
             Request::Swap => {
                 let mut batch = Batch::new(Default::default(), SystemTime::now());
                 batch.urgent = false;
@@ -457,16 +432,26 @@ impl<P> Machine<P> {
         }
     }
 
-    fn ended(&mut self, end: End) -> i32 {
-        if let Phase::Compiling { cancel, .. } | Phase::Deferred { cancel } = &self.phase {
+    /// The program has ended. Nothing, if the session goes on without it.
+    fn ended(&mut self, end: End) -> Option<Over> {
+        if let Phase::Compiling { cancel, .. }
+        | Phase::Deferred { cancel }
+        | Phase::Linking { cancel, .. } = &self.phase
+        {
             cancel.cancel();
         }
         self.say_started(true);
-        if let Some(signal) = end.crashed() {
-            self.tell(&Report::Crashed { signal });
+        if matches!(self.phase, Phase::Gathering | Phase::Ending) && !self.end_wanted {
+            return Some(Over::Restart);
         }
+        let stays = self.has_crashed(end);
+        (!stays).then(|| self.end(end))
+    }
+
+    /// The session ends as the program did.
+    fn end(&mut self, end: End) -> Over {
         self.tell(&Report::Exited { code: end.code() });
-        end.code()
+        Over::Ended(end.code())
     }
 }
 

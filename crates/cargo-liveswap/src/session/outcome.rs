@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::parts::Begun;
 use super::report::{Ms, Report, without_colours};
+use crate::build::CHOSEN_AT_START;
 use crate::model::BuildError;
 
 /// When the steps of a swap happened.
@@ -58,7 +59,9 @@ fn ms(time: Duration) -> f64 {
 /// All that waits as one report: one save has one outcome.
 pub fn pending(messages: &[String]) -> Option<Report> {
     let message = messages.join("; ");
-    (!messages.is_empty()).then_some(Report::Pending { message })
+    // A restart in the same session does not choose it anew.
+    let restart = messages.iter().any(|it| !it.ends_with(CHOSEN_AT_START));
+    (!messages.is_empty()).then_some(Report::Pending { message, restart })
 }
 
 /// What is said of a failed build, without colours.
@@ -76,6 +79,15 @@ pub fn diagnostics(error: &BuildError) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_restart_in_the_session_chooses_no_other_toolchain() {
+        let toolchain = format!("`rust-toolchain` changed: {CHOSEN_AT_START}");
+        let applies = |messages: &[String]| pending(messages).map(|it| it.restart_applies());
+        assert_eq!(applies(&[]), None);
+        assert_eq!(applies(std::slice::from_ref(&toolchain)), Some(false));
+        assert_eq!(applies(&[toolchain, "static `N`".into()]), Some(true));
+    }
 
     #[test]
     fn the_total_is_from_save_to_flip() {

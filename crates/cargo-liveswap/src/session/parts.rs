@@ -12,6 +12,8 @@ use crate::model::{BuildError, CancelToken, Change, Compiled};
 
 /// The build side, after the first build.
 pub trait Builder: Send + 'static {
+    /// A program that was linked beside the one that runs.
+    type Next: Send + 'static;
     /// The files that the program's reloadable crates were compiled from.
     fn sources(&self) -> Vec<PathBuf>;
     /// Folders whose files may become part of the build.
@@ -40,6 +42,16 @@ pub trait Builder: Send + 'static {
     /// # Errors
     /// If there is nothing to load afterwards.
     fn finish_deferred(&mut self, cancel: &CancelToken) -> Result<Compiled, BuildError>;
+    /// Links the program as it is written now, beside the one that runs. `shown`: what the compiler says is shown.
+    ///
+    /// # Errors
+    /// If it does not compile.
+    fn next(&mut self, shown: bool, cancel: &CancelToken) -> Result<Self::Next, BuildError>;
+    /// Puts such a program in the place of the one that runs: it is about to be restarted.
+    ///
+    /// # Errors
+    /// If that cannot be done.
+    fn put_in_place(next: &Self::Next) -> Result<(), BuildError>;
     /// One of these calls ended in a panic: what it was about to change may be half changed.
     fn broke_down(&mut self);
 }
@@ -190,6 +202,10 @@ pub enum Done<P> {
     Begun(Begun),
     /// They are what was compiled last.
     Same,
+    /// The program that a restart starts is linked.
+    Linked,
+    /// It is in the place of the one that runs.
+    InPlace,
     /// There is nothing to load.
     Failed(BuildError),
     /// It was compiled and compared.
@@ -244,6 +260,17 @@ pub enum Job<P> {
         /// To stop it.
         cancel: CancelToken,
     },
+    /// Link the program that a restart starts.
+    Link {
+        /// Only if these files changed.
+        batch: Option<super::batch::Batch>,
+        /// The compiler's messages are shown.
+        shown: bool,
+        /// To stop it.
+        cancel: CancelToken,
+    },
+    /// Put it in the place of the one that runs.
+    PutInPlace,
     /// The plan's patch was applied.
     Commit(P),
     /// The plan's patch was not applied.

@@ -24,6 +24,8 @@ pub enum Report {
         exe: String,
         /// The crates whose code can be changed.
         modules: Vec<String>,
+        /// How often it was started before in this session.
+        restart: u32,
     },
     /// Sources were saved; work on them begins.
     Change {
@@ -34,6 +36,9 @@ pub enum Report {
     BuildFailed {
         /// The compiler's messages, without colours.
         diagnostics: Vec<String>,
+        /// There is a program that goes on.
+        #[serde(skip)]
+        runs: bool,
     },
     /// New code is live.
     Swapped {
@@ -59,6 +64,9 @@ pub enum Report {
     Pending {
         /// Which, and for what.
         message: String,
+        /// A restart applies it.
+        #[serde(skip)]
+        restart: bool,
     },
     /// Functions were called for the first time since they got new bodies.
     Called {
@@ -67,10 +75,29 @@ pub enum Report {
         /// The functions.
         functions: Vec<String>,
     },
-    /// A signal ended the program that nobody sent on purpose.
+    /// The program is asked to end, and is started anew then.
+    Restarting {
+        /// What for.
+        reason: String,
+    },
+    /// A signal ended the program that nobody sent on purpose; or it panicked, and the session goes on without it.
     Crashed {
-        /// Its number.
-        signal: i32,
+        /// The signal's number.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        signal: Option<i32>,
+        /// The exit code of a panic.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        code: Option<i32>,
+        /// The user's function in which it happened, if that is known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        function: Option<String>,
+        /// `file:line` in it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        line: Option<String>,
+        /// The generation that the program was in.
+        generation: u64,
+        /// The session waits for a save, and starts it again then.
+        waits: bool,
     },
     /// The program ended.
     Exited {
@@ -117,6 +144,8 @@ pub struct Reports {
     events: Option<File>,
     quiet: bool,
     colours: bool,
+    /// What is said behind what a restart applies.
+    hint: Option<&'static str>,
 }
 
 impl Reports {
@@ -138,7 +167,13 @@ impl Reports {
             events,
             quiet,
             colours: colours.unwrap_or(wanted),
+            hint: None,
         })
+    }
+
+    /// From now on this is said behind what a restart applies.
+    pub fn set_hint(&mut self, hint: Option<&'static str>) {
+        self.hint = hint;
     }
 
     /// It happened.
@@ -188,26 +223,46 @@ impl Reports {
             Report::Started { .. } if self.quiet => return None,
             Report::Change { .. } | Report::Called { .. } | Report::Exited { .. } => return None,
             Report::Started { .. } | Report::Swapped { .. } | Report::Unchanged {} => Mood::Good,
-            Report::Pending { .. } => Mood::Fair,
+            Report::Pending { .. } | Report::Restarting { .. } => Mood::Fair,
             Report::BuildFailed { .. } | Report::Refused { .. } | Report::Crashed { .. } => {
                 Mood::Bad
             }
         };
-        Some((report.summary(), mood))
+        let mut text = report.summary();
+        if let Some(hint) = self.hint.filter(|_| report.restart_applies()) {
+            text.push_str("; ");
+            text.push_str(hint);
+        }
+        Some((text, mood))
     }
 }
 
 impl Report {
+    /// Whether it tells of what takes effect when the program is started anew.
+    pub fn restart_applies(&self) -> bool {
+        matches!(
+            self,
+            Report::Refused { .. } | Report::Pending { restart: true, .. }
+        )
+    }
+
     /// In one short line.
     pub fn summary(&self) -> String {
         match self {
             Report::Started { modules, .. } if modules.is_empty() => {
                 "the program runs; its code cannot be changed".to_owned()
             }
-            Report::Started { modules, .. } => {
-                format!("save a file, and it goes live: {}", modules.join(", "))
+            Report::Started {
+                modules, restart, ..
+            } => {
+                let again = if *restart > 0 { "started again; " } else { "" };
+                format!(
+                    "{again}save a file, and it goes live: {}",
+                    modules.join(", ")
+                )
             }
             Report::Change { paths } => format!("changed: {}", paths.join(", ")),
+            Report::BuildFailed { runs: false, .. } => "it does not compile".to_owned(),
             Report::BuildFailed { .. } => {
                 "it does not compile; the program goes on as it was".to_owned()
             }
@@ -225,7 +280,8 @@ impl Report {
             Report::Refused { code, message } => {
                 format!("refused: {message} ({code}: `cargo liveswap explain {code}`)")
             }
-            Report::Pending { message } => format!("pending: {message}"),
+            Report::Pending { message, .. } => format!("pending: {message}"),
+            Report::Restarting { reason } => format!("restarting: {reason}"),
             Report::Called {
                 generation,
                 functions,
@@ -233,10 +289,35 @@ impl Report {
                 "generation {generation} was called: {}",
                 functions.join(", ")
             ),
-            Report::Crashed { signal } => {
-                let name = signal_hook::low_level::signal_name(*signal);
-                let name = name.map_or_else(|| format!("signal {signal}"), str::to_owned);
-                format!("the program was ended by {name}")
+            Report::Crashed {
+                signal,
+                function,
+                line,
+                generation,
+                waits,
+                ..
+            } => {
+                let mut text = match signal {
+                    None => "the program panicked".to_owned(),
+                    Some(signal) => {
+                        let name = signal_hook::low_level::signal_name(*signal);
+                        let name = name.map_or_else(|| format!("signal {signal}"), str::to_owned);
+                        format!("the program was ended by {name}")
+                    }
+                };
+                if let Some(function) = function {
+                    text.push_str(&format!(" in `{function}`"));
+                }
+                if let Some(line) = line {
+                    text.push_str(&format!(" ({line})"));
+                }
+                if *generation > 0 {
+                    text.push_str(&format!(", in generation {generation}"));
+                }
+                if *waits {
+                    text.push_str("; the next save starts it again, Ctrl-C ends the session");
+                }
+                text
             }
             Report::Exited { code } => format!("the program ended with exit code {code}"),
         }

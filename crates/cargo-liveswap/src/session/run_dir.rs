@@ -55,6 +55,17 @@ impl RunDir {
         Ok(())
     }
 
+    /// Another process of the program begins: its images have a fresh folder.
+    ///
+    /// # Errors
+    /// If there is no place for it.
+    pub fn renew(&mut self, target_dir: &Path) -> Result<(), String> {
+        let images = target_dir.join("images");
+        fs::create_dir_all(&images).map_err(|error| format!("{}: {error}", images.display()))?;
+        self.images = fresh(&images)?;
+        self.set_program(None)
+    }
+
     /// Where the run-time in the program connects.
     pub fn agent_socket(&self) -> PathBuf {
         self.sockets.path().join("agent.sock")

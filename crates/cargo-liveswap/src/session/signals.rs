@@ -1,7 +1,6 @@
 //! Signals that come to the command, as events.
 
 use std::io;
-use std::sync::mpsc::Sender;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::SignalsInfo;
@@ -9,12 +8,13 @@ use signal_hook::iterator::exfiltrator::origin::WithOrigin;
 use signal_hook::low_level::siginfo::Cause;
 
 use super::event::Event;
+use super::inbox::Inbox;
 
 /// From now on these signals do not end the command: it ends when the program does.
 ///
 /// # Errors
 /// If the system refuses.
-pub fn listen<P: Send + 'static>(events: Sender<Event<P>>) -> io::Result<()> {
+pub fn listen<P: Send + 'static>(events: Inbox<P>) -> io::Result<()> {
     let mut signals = SignalsInfo::<WithOrigin>::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT])?;
     std::thread::Builder::new()
         .name("signals".into())

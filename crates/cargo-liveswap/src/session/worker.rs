@@ -61,7 +61,7 @@ fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
 }
 
 /// What the thread has.
-pub struct Worker<B, E: Planner> {
+pub struct Worker<B: Builder, E: Planner> {
     build: B,
     engine: Engine<E>,
     events: Sender<Event<E::Plan>>,
@@ -72,6 +72,8 @@ pub struct Worker<B, E: Planner> {
     stamps: Stamps,
     /// Objects that were compiled and are not live: refused ones. They belong to whatever comes next.
     held: Vec<CrateObjects>,
+    /// What a restart would start, as long as nothing has changed since it was linked.
+    next: Option<B::Next>,
 }
 
 impl<B: Builder, E: Planner> Worker<B, E> {
@@ -91,14 +93,15 @@ impl<B: Builder, E: Planner> Worker<B, E> {
             real_sources: HashMap::new(),
             stamps: Stamps::default(),
             held: Vec::new(),
+            next: None,
         };
         worker.sources_may_differ();
         worker
     }
 
-    /// Does jobs until nobody gives any more. Whoever gave one waits for what comes of it, so a panic is an
-    /// outcome, too.
-    pub fn run(mut self, jobs: &Receiver<Job<E::Plan>>) {
+    /// Does jobs until nobody gives any more; gives back the program that was linked last. Whoever gave a job waits
+    /// for what comes of it, so a panic is an outcome, too.
+    pub fn run(&mut self, jobs: &Receiver<Job<E::Plan>>) -> Option<B::Next> {
         for job in jobs {
             match job {
                 Job::Changed {
@@ -108,6 +111,12 @@ impl<B: Builder, E: Planner> Worker<B, E> {
                 } => self.report(|it| it.changed(&batch, hello.as_ref(), &cancel)),
                 Job::Deferred { hello, cancel } => self
                     .report(|it| it.timed(hello.as_ref(), |build| build.finish_deferred(&cancel))),
+                Job::Link {
+                    batch,
+                    shown,
+                    cancel,
+                } => self.report(|it| it.link(batch.as_ref(), shown, &cancel)),
+                Job::PutInPlace => self.report(Self::put_in_place),
                 Job::Commit(plan) => {
                     self.held.clear();
                     self.settled(|engine| engine.commit(plan));
@@ -120,6 +129,7 @@ impl<B: Builder, E: Planner> Worker<B, E> {
                 } => self.only_from_main(&functions, alone, &hello),
             }
         }
+        self.next.take()
     }
 
     fn report(&mut self, work: impl FnOnce(&mut Self) -> Done<E::Plan>) {
@@ -169,19 +179,10 @@ impl<B: Builder, E: Planner> Worker<B, E> {
         hello: Result<&Hello, &NoAgent>,
         cancel: &CancelToken,
     ) -> Done<E::Plan> {
-        // Late news of what was compiled since is none; nor is what cargo itself wrote.
-        let told = batch.paths.iter().filter(|it| self.stamps.is_news(it));
-        let found = batch.suspects.iter().filter(|it| self.stamps.is_other(it));
-        let all: BTreeSet<&PathBuf> = told.chain(found).collect();
-        let news = all.into_iter().filter(|path| self.matters(path));
-        let news: Vec<PathBuf> = news.cloned().collect();
-        if news.is_empty() && !batch.rebuild {
+        let Some(news) = self.news(batch) else {
             return Done::Irrelevant;
-        }
-        self.send(Done::Begun(begun(news.clone(), batch.noticed)));
-        for path in &news {
-            self.take_up(path);
-        }
+        };
+        self.next = None;
         let rebuild = batch.rebuild;
         let done = self.timed(hello, |build| {
             if rebuild {
@@ -195,6 +196,66 @@ impl<B: Builder, E: Planner> Worker<B, E> {
         }
         self.sources_may_differ();
         done
+    }
+
+    /// The files of a batch that are news, taken up and told of; `None` if nothing is to be done.
+    fn news(&mut self, batch: &Batch) -> Option<Vec<PathBuf>> {
+        // Late news of what was compiled since is none; nor is what cargo itself wrote.
+        let told = batch.paths.iter().filter(|it| self.stamps.is_news(it));
+        let found = batch.suspects.iter().filter(|it| self.stamps.is_other(it));
+        let all: BTreeSet<&PathBuf> = told.chain(found).collect();
+        let news = all.into_iter().filter(|path| self.matters(path));
+        let news: Vec<PathBuf> = news.cloned().collect();
+        if news.is_empty() && !batch.rebuild {
+            return None;
+        }
+        self.send(Done::Begun(begun(news.clone(), batch.noticed)));
+        for path in &news {
+            self.take_up(path);
+        }
+        Some(news)
+    }
+
+    /// Links what a restart starts.
+    fn link(&mut self, batch: Option<&Batch>, shown: bool, cancel: &CancelToken) -> Done<E::Plan> {
+        let news = match batch.map(|batch| self.news(batch)) {
+            Some(None) => return Done::Irrelevant,
+            Some(Some(news)) => news,
+            None => Vec::new(),
+        };
+        self.next = None;
+        // It reads the files that are about to be replaced.
+        let _ = self.engine.get();
+        let start = Instant::now();
+        let next = self.build.next(shown, cancel);
+        tracing::debug!(elapsed = ?start.elapsed(), error = ?next.as_ref().err(), "linked for a restart");
+        match next {
+            Ok(next) => {
+                self.next = Some(next);
+                Done::Linked
+            }
+            Err(error) => {
+                if let BuildError::Cancelled = &error {
+                    news.iter().for_each(|path| self.stamps.forget(path));
+                }
+                Done::Failed(error)
+            }
+        }
+    }
+
+    fn put_in_place(&mut self) -> Done<E::Plan> {
+        let next = self.next.as_ref();
+        let placed = next.map(B::put_in_place).unwrap_or_else(|| {
+            let error = "the program that was linked for a restart is gone";
+            Err(BuildError::Internal(error.to_owned()))
+        });
+        match placed {
+            Ok(()) => Done::InPlace,
+            Err(error) => {
+                self.next = None;
+                Done::Failed(error)
+            }
+        }
     }
 
     /// The file is taken up as it is now, under all of its names.

@@ -59,6 +59,11 @@ impl Stage {
         self.root.join("link").join(key)
     }
 
+    /// Where the program is linked that takes the place of the one that runs.
+    pub fn next(&self) -> PathBuf {
+        self.root.join("next")
+    }
+
     /// Where objects of programs are collected.
     pub fn collect(&self) -> PathBuf {
         self.root.join("collect")

@@ -70,6 +70,15 @@ pub fn output(args: &[OsString]) -> Option<PathBuf> {
     args.get(at + 1).map(PathBuf::from)
 }
 
+/// Has the linker write to another file.
+pub fn set_output(args: &mut [OsString], file: &Path) {
+    if let Some(at) = args.iter().position(|arg| arg == "-o")
+        && let Some(output) = args.get_mut(at + 1)
+    {
+        *output = file.into();
+    }
+}
+
 /// Why the program that these arguments make cannot be changed while it runs.
 pub fn obstacle(args: &[OsString]) -> Option<String> {
     let shape = args

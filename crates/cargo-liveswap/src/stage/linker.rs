@@ -24,6 +24,8 @@ use crate::files;
 
 /// Name of the file with the [`Inputs`] in a folder of collected objects.
 pub const INPUTS: &str = "inputs.json";
+/// Name of the executable in the folder of a program that is linked beside the one that runs.
+pub const EXECUTABLE: &str = "executable";
 
 /// Runs it.
 pub fn main() -> ExitCode {
@@ -48,7 +50,10 @@ pub fn main() -> ExitCode {
     }
     let stage = Stage::of_environment();
     let outcome = match (stage, link_args::output(&args)) {
-        (Some(stage), Some(output)) if is_program => Link::new(stage, output, args).run(),
+        (Some(stage), Some(output)) if is_program => {
+            let next = env::var_os(super::env::NEXT).map(PathBuf::from);
+            Link::new(stage, output, args, next).run()
+        }
         _ => run_linker(&args).map(|output| pass_on(&output)),
     };
     match outcome {
@@ -146,14 +151,18 @@ fn note_made(args: &[OsString], inputs: &mut Inputs) {
 
 struct Link {
     stage: Stage,
-    /// The executable.
+    /// The executable, where rustc wants it.
     output: PathBuf,
+    /// The file that is written: the same, unless another program of this name runs.
+    written: PathBuf,
     /// Its file name.
     stem: String,
     /// The key of its record.
     key: String,
     /// The folder for what is kept.
     folder: PathBuf,
+    /// Where that folder will be when the program is started.
+    place: PathBuf,
     args: Vec<OsString>,
 }
 
@@ -175,14 +184,27 @@ struct Pieces {
 }
 
 impl Link {
-    fn new(stage: Stage, output: PathBuf, args: Vec<OsString>) -> Link {
+    /// `next`: another program of this name runs, and this one belongs into that folder for the time being.
+    fn new(stage: Stage, output: PathBuf, mut args: Vec<OsString>, next: Option<PathBuf>) -> Link {
         let key = record::key_of_program(&output).unwrap_or_default();
+        let place = stage.link(&key);
+        let (folder, written) = match next {
+            None => (place.clone(), output.clone()),
+            Some(next) => {
+                let folder = next.join(&key);
+                let written = folder.join(EXECUTABLE);
+                link_args::set_output(&mut args, &written);
+                (folder, written)
+            }
+        };
         Link {
-            folder: stage.link(&key),
+            folder,
+            place,
             stem: stem_of(&output),
             key,
             stage,
             output,
+            written,
             args,
         }
     }
@@ -268,7 +290,7 @@ impl Link {
         if output.status.success() {
             self.keep_others(&mut inputs)?;
             let manifest = Manifest {
-                crates: crates(&records, &natives, &prepared),
+                crates: crates(&records, &natives, &prepared, &|kept| self.in_place(kept)),
                 inputs,
                 missing,
                 ..Manifest::default()
@@ -365,9 +387,7 @@ impl Link {
     fn links_without(&self) -> Result<bool, String> {
         let trial = self.folder.join("trial");
         let mut args = self.args.clone();
-        if let Some(at) = args.iter().position(|arg| arg == "-o") {
-            args[at + 1] = trial.clone().into();
-        }
+        link_args::set_output(&mut args, &trial);
         let success = run_linker(&args)?.status.success();
         let _ = fs::remove_file(trial);
         Ok(success)
@@ -380,13 +400,21 @@ impl Link {
             let kept = folder.join(format!("{n}.o"));
             layout::link_or_copy(object.path(), &kept)
                 .map_err(|error| format!("{}: {error}", object.path().display()))?;
-            *object = kept.into();
+            *object = self.in_place(&kept).into();
         }
         Ok(())
     }
 
+    /// Where a file of the folder will be when the program is started.
+    fn in_place(&self, path: &Path) -> PathBuf {
+        match path.strip_prefix(&self.folder) {
+            Ok(inside) => self.place.join(inside),
+            Err(_) => path.to_owned(),
+        }
+    }
+
     fn write(&self, mut manifest: Manifest) -> Result<(), String> {
-        let result = Identity::of(&self.output).and_then(|identity| {
+        let result = Identity::of(&self.written).and_then(|identity| {
             manifest.exe = Text::from(self.output.as_path());
             manifest.identity = identity;
             manifest.write(&self.folder)
@@ -406,7 +434,12 @@ fn slots(prepared: &[Prepared]) -> Result<Vec<u8>, String> {
         .map_err(|error| format!("the slots cannot be made: {error}"))
 }
 
-fn crates(records: &[Record], natives: &[Hash], prepared: &[Prepared]) -> Vec<Crate> {
+fn crates(
+    records: &[Record],
+    natives: &[Hash],
+    prepared: &[Prepared],
+    in_place: &dyn Fn(&Path) -> PathBuf,
+) -> Vec<Crate> {
     let mut crates: Vec<Crate> = records
         .iter()
         .zip(natives)
@@ -421,7 +454,7 @@ fn crates(records: &[Record], natives: &[Hash], prepared: &[Prepared]) -> Vec<Cr
     for object in prepared {
         crates[object.krate].objects.push(Object {
             cgu: object.cgu.clone(),
-            path: object.kept.as_path().into(),
+            path: in_place(&object.kept).into(),
             hash: object.hash,
         });
     }

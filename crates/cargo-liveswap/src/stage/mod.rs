@@ -42,6 +42,8 @@ pub mod env {
     pub const UNIT: &str = "LIVESWAP_UNIT";
     /// A folder: the link stage puts the objects there and does not link.
     pub const COLLECT: &str = "LIVESWAP_COLLECT";
+    /// A folder: the link stage puts the program and all that belongs to it there, beside the program that runs.
+    pub const NEXT: &str = "LIVESWAP_NEXT";
     /// All of them begin like this.
     pub const PREFIX: &str = "LIVESWAP_";
 }

@@ -1,7 +1,7 @@
 //! The socket to the command, in the middle of a program that does not know of it.
 
 use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -28,6 +28,17 @@ impl Connection {
         let identity = identity(&stream)?;
         OPEN.store(stream.as_raw_fd(), Ordering::Release);
         Ok(Connection { stream, identity })
+    }
+
+    /// Writes all of it, and sends copies of these open files with the first byte.
+    pub fn write_with(&mut self, bytes: &[u8], files: &[RawFd]) -> io::Result<()> {
+        self.check()?;
+        let sent = if files.is_empty() {
+            0
+        } else {
+            send(&self.stream, bytes, files)?
+        };
+        self.write_all(bytes.get(sent..).unwrap_or_default())
     }
 
     /// Programs close numbers that they do not know (daemons do) and get them again for files of their
@@ -71,6 +82,36 @@ impl Drop for Connection {
             }
         }
     }
+}
+
+/// Sends bytes, as many as there is room for, and copies of open files.
+fn send(stream: &UnixStream, bytes: &[u8], files: &[RawFd]) -> io::Result<usize> {
+    let len = std::mem::size_of_val(files);
+    let too_many = || io::Error::from(io::ErrorKind::InvalidInput);
+    let len = u32::try_from(len).map_err(|_| too_many())?;
+    // SAFETY: arithmetic only.
+    let (space, header_len) = unsafe { (libc::CMSG_SPACE(len), libc::CMSG_LEN(len)) };
+    // Aligned as a header has to be.
+    let mut control = vec![0_u64; (space as usize).div_ceil(8)];
+    let mut part = libc::iovec {
+        iov_base: bytes.as_ptr().cast_mut().cast(),
+        iov_len: bytes.len(),
+    };
+    // SAFETY: all pointers are to values that live until the call is over; the buffer has room for one header and `len` bytes.
+    let sent = unsafe {
+        let mut message = std::mem::zeroed::<libc::msghdr>();
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = space as usize;
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        (*header).cmsg_level = libc::SOL_SOCKET;
+        (*header).cmsg_type = libc::SCM_RIGHTS;
+        (*header).cmsg_len = header_len as usize;
+        libc::CMSG_DATA(header).copy_from_nonoverlapping(files.as_ptr().cast(), len as usize);
+        libc::sendmsg(stream.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL)
+    };
+    usize::try_from(sent).map_err(|_| last_error())
 }
 
 /// Device and inode: what a number stands for.

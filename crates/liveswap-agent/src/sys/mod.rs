@@ -4,6 +4,7 @@
 //! it speaks of addresses: addresses come from [`crate::check`], which vouches for them.
 
 pub mod connection;
+pub mod crash;
 pub mod exec;
 #[cfg(target_arch = "x86_64")]
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod gate;
 pub mod gdb;
 pub mod images;
 pub mod initialiser;
+pub mod listeners;
 pub mod memory;
 pub mod objects;
 pub mod program;

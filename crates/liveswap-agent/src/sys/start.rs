@@ -10,7 +10,7 @@ use liveswap_protocol::start::Descriptor;
 use super::connection::{self, Connection};
 use super::memory::Range;
 use super::template::Template;
-use super::{exec, guarded, images, last_error, program, threads};
+use super::{crash, exec, guarded, images, last_error, listeners, program, threads};
 use crate::apply::Agent;
 use crate::check::{Checker, Process};
 use crate::relocation::Machine;
@@ -18,6 +18,8 @@ use crate::{log, serve};
 
 const SOCKET: &CStr = c"LIVESWAP_SOCKET";
 const IMAGES: &CStr = c"LIVESWAP_IMAGES";
+/// [`liveswap_protocol::listener::VARIABLE`].
+const LISTENERS: &CStr = c"LIVESWAP_LISTENERS";
 /// Enough for the deepest of our calls (the dynamic linker's among them) and an initialiser. It costs
 /// memory only where it is touched.
 const STACK: usize = 1 << 20;
@@ -40,6 +42,10 @@ pub unsafe extern "C" fn liveswap_start(descriptor: *const Descriptor) {
             std::panic::set_hook(Box::new(|_| {}));
         }
         exec::prepare();
+        listeners::prepare();
+        if let Some(text) = take_variable(LISTENERS) {
+            listeners::inherit(&text.to_string_lossy());
+        }
         let socket = take_variable(SOCKET);
         let images = take_variable(IMAGES).unwrap_or_default();
         if let Some(socket) = &socket {
@@ -85,6 +91,7 @@ fn begin(descriptor: &Descriptor, socket: OsString, images: OsString) -> Result<
     threads::watch_main();
     if !images.is_empty() {
         images::announce(range.span(), images.as_bytes());
+        crash::note_in(&images);
     }
     // Now, while nobody else takes numbers of files or closes them; and before the program may give up its
     // rights to the socket.

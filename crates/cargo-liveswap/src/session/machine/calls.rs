@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use liveswap_protocol::message::{Frame, ToAgent};
 
-use super::{Asked, Machine};
+use super::{Asked, HeldBack, Machine};
 use crate::session::calls::Owners;
 use crate::session::control::Answer;
 use crate::session::parts::{FromMain, Job};
@@ -52,6 +52,9 @@ impl<P> Machine<P> {
             functions: self.functions,
             calls: self.calls.of_newest(),
             outcome,
+            restarts: self.restart.count,
+            waits: self.waits_for_a_restart(),
+            crashed: self.is_without_program(),
             seconds: now.saturating_duration_since(since).as_secs(),
         };
         for answers in std::mem::take(&mut self.status_waits) {
@@ -114,7 +117,11 @@ impl<P> Machine<P> {
         names.sort_unstable();
         names.dedup();
         if let Some(message) = only_at_start(&names) {
-            self.held_back.push(message);
+            self.held_back.push(HeldBack {
+                message,
+                restart: true,
+                in_vain: true,
+            });
         }
     }
 }

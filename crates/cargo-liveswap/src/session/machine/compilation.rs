@@ -19,11 +19,7 @@ impl<P> Machine<P> {
                 cancel,
             } => match done {
                 Done::Begun(begun) => {
-                    if !begun.paths.is_empty() {
-                        let paths = begun.paths.iter().map(|it| display(it)).collect();
-                        self.tell(&Report::Change { paths });
-                        self.owes_an_outcome = true;
-                    }
+                    self.begun(&begun);
                     self.phase = Phase::Compiling {
                         batch,
                         begun: Some(begun),
@@ -46,14 +42,30 @@ impl<P> Machine<P> {
                     self.caught_up(done);
                 }
             }
+            Phase::Linking {
+                batch,
+                shown,
+                cancel,
+            } => self.linked(done, batch, shown, cancel),
+            Phase::Placing => self.placed(done, now),
             // It answers only what it was asked.
             phase => self.phase = phase,
         }
     }
 
+    /// Files changed indeed.
+    pub(super) fn begun(&mut self, begun: &Begun) {
+        self.not_linked_any_more();
+        if !begun.paths.is_empty() {
+            let paths = begun.paths.iter().map(|it| display(it)).collect();
+            self.tell(&Report::Change { paths });
+            self.owes_an_outcome = true;
+        }
+    }
+
     fn compiled(&mut self, done: Done<P>, begun: Option<Begun>, batch: Batch, now: Instant) {
         let reports = match done {
-            Done::Irrelevant | Done::Begun(_) => {
+            Done::Irrelevant | Done::Begun(_) | Done::Linked | Done::InPlace => {
                 self.owes_an_outcome = false;
                 return;
             }
@@ -91,7 +103,7 @@ impl<P> Machine<P> {
         self.settle(&reports, Some(batch));
     }
 
-    fn failed(&mut self, error: BuildError) -> Report {
+    pub(super) fn failed(&mut self, error: BuildError) -> Report {
         match error {
             BuildError::NeedsRestart { reason } => Report::Refused {
                 code: Code::NeedsRestart.as_str().to_owned(),
@@ -108,6 +120,7 @@ impl<P> Machine<P> {
                 }
                 Report::BuildFailed {
                     diagnostics: outcome::diagnostics(&error),
+                    runs: !self.is_without_program(),
                 }
             }
         }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use liveswap_protocol::VERSION;
 use liveswap_protocol::message::{Frame, FromAgent, Hello, ToAgent};
 
-use super::{Asked, GONE, HELLO, Look, Machine, Phase, no_answer};
+use super::{Asked, GONE, HELLO, HeldBack, Look, Machine, Phase, no_answer};
 use crate::codes::Code;
 use crate::session::old_bodies;
 use crate::session::outcome;
@@ -50,7 +50,17 @@ impl<P> Machine<P> {
         let linger = bodies.iter().zip(0..).filter(|(_, n)| seen.contains(n));
         self.lingering.extend(linger.map(|(body, _)| body.clone()));
         let told = old_bodies::tell(&bodies, earlier.as_deref(), &frames);
-        self.held_back.extend(told.messages);
+        // A loop that never returns is not called anew; a call that only waits for long is no reason for a restart.
+        let certain = bodies.iter().zip(0..).filter(|(_, n)| seen.contains(n));
+        let in_vain = certain
+            .into_iter()
+            .any(|(body, _)| self.calls.is_not_called(&body.name));
+        let messages = told.messages.into_iter();
+        self.held_back.extend(messages.map(|message| HeldBack {
+            message,
+            restart: true,
+            in_vain,
+        }));
         if told.again {
             self.looks.push(Look {
                 at: now + old_bodies::DELAY,
@@ -71,9 +81,14 @@ impl<P> Machine<P> {
     /// Another process of the program keeps its code.
     pub(super) fn copy(&mut self, pid: u32) {
         if !std::mem::replace(&mut self.knows_of_copies, true) {
-            self.held_back.push(format!(
+            let message = format!(
                 "process {pid} runs the program, too, and keeps the code that it was started with"
-            ));
+            );
+            self.held_back.push(HeldBack {
+                message,
+                restart: false,
+                in_vain: false,
+            });
         }
     }
 
@@ -97,7 +112,11 @@ impl<P> Machine<P> {
             code: Code::NoAnswer,
             message: why.to_owned(),
         }));
-        self.held_back.push(why.to_owned());
+        self.held_back.push(HeldBack {
+            message: why.to_owned(),
+            restart: true,
+            in_vain: false,
+        });
     }
 
     fn greeted(&mut self, hello: Hello) {
@@ -218,14 +237,21 @@ impl<P> Machine<P> {
             }
             phase => self.phase = phase,
         }
+        if self.is_without_program() {
+            self.has_no_program();
+        }
     }
 
     /// The program lives, and its run-time does not.
     pub(super) fn stays_gone(&mut self, gone: NoAgent) {
-        self.held_back.push(format!(
-            "{}; nothing goes live until it connects again",
-            gone.message
-        ));
+        self.held_back.push(HeldBack {
+            message: format!(
+                "{}; nothing goes live until it connects again",
+                gone.message
+            ),
+            restart: true,
+            in_vain: false,
+        });
         self.hello = Err(Some(gone));
         // Whoever waits for the start need not wait for ever.
         self.say_started(false);

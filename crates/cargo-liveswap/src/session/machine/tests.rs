@@ -1,11 +1,15 @@
 //! The machine against a worker, a program and a user that are only channels.
 
+mod bench;
 mod calls;
+mod crashes;
 mod deferred;
 mod images;
 mod looks;
+mod restarts;
 
 use super::*;
+use bench::{Bench, RESTORED, TestHands};
 use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -13,93 +17,14 @@ use std::sync::mpsc::{Receiver, channel};
 
 use crate::model::BuildError;
 use crate::model::Diagnostic;
+use crate::session::crash::Place;
 use crate::session::parts::{Done, ModuleReport, Outcome};
+use crate::session::restart::Mode;
 use liveswap_protocol::VERSION;
+use liveswap_protocol::crash::Kind;
 use liveswap_protocol::message::FromAgent;
 
-struct Bench {
-    machine: Machine<u32>,
-    jobs: Receiver<Job<u32>>,
-    agent: Receiver<ToAgent>,
-    agent_sender: Sender<ToAgent>,
-    signals: Receiver<i32>,
-    events: tempfile::NamedTempFile,
-    now: Instant,
-}
-
-impl Bench {
-    /// The program runs and its run-time has come.
-    fn started() -> Bench {
-        let mut bench = Bench::new();
-        let requests = bench.agent_sender.clone();
-        bench.happens(Event::AgentConnected(requests));
-        bench.happens(Event::Agent(FromAgent::Hello(hello())));
-        bench
-    }
-
-    fn new() -> Bench {
-        let events = tempfile::NamedTempFile::new().unwrap();
-        let reports = Reports::new(Some(events.path()), true, Some(false)).unwrap();
-        let (job, jobs) = channel();
-        let (agent_sender, agent) = channel();
-        let (signal, signals) = channel();
-        let about = About {
-            pid: 7,
-            exe: "app".into(),
-            modules: vec!["app".into()],
-            obstacle: None,
-        };
-        let send = Box::new(move |number| signal.send(number).unwrap());
-        let now = Instant::now();
-        let machine = Machine::new(about, reports, job, send, now);
-        Bench {
-            machine,
-            jobs,
-            agent,
-            agent_sender,
-            signals,
-            events,
-            now,
-        }
-    }
-
-    fn happens(&mut self, event: Event<u32>) -> Option<i32> {
-        self.machine.handle(event, self.now)
-    }
-
-    fn worker(&mut self, done: Done<u32>) {
-        self.happens(Event::Worker(done));
-    }
-
-    fn save(&mut self, files: &[&str]) {
-        self.happens(Event::Changed(batch(files)));
-    }
-
-    fn passes(&mut self, time: Duration) {
-        self.now += time;
-        self.machine.tick(self.now);
-    }
-
-    /// The files of the job that the worker got, and its token.
-    fn job(&self) -> (BTreeSet<PathBuf>, CancelToken) {
-        match self.jobs.try_recv() {
-            Ok(Job::Changed { batch, cancel, .. }) => (batch.paths, cancel),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn reports(&self) -> Vec<serde_json::Value> {
-        let text = std::fs::read_to_string(self.events.path()).unwrap();
-        text.lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
-    }
-
-    fn names(&self) -> Vec<String> {
-        let name = |it: serde_json::Value| it["event"].as_str().unwrap().to_owned();
-        self.reports().into_iter().map(name).collect()
-    }
-}
+const GRACE: Duration = Duration::from_secs(2);
 
 fn hello() -> Hello {
     Hello {
@@ -448,7 +373,7 @@ fn the_end_of_the_program_is_the_end() {
         let (_, cancel) = bench.job();
         assert_eq!(
             bench.happens(Event::Ended(ExitStatus::from_raw(status))),
-            Some(code)
+            Some(Over::Ended(code))
         );
         assert!(cancel.is_cancelled());
         assert_eq!(bench.names(), names);
@@ -460,7 +385,7 @@ fn a_program_that_ends_at_once_was_started() {
     let mut bench = Bench::new();
     assert_eq!(
         bench.happens(Event::Ended(ExitStatus::from_raw(0))),
-        Some(0)
+        Some(Over::Ended(0))
     );
     assert_eq!(bench.names(), ["started", "exited"]);
 }

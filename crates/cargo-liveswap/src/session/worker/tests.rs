@@ -25,6 +25,8 @@ fn read(path: &Path) -> String {
 }
 
 impl Builder for Build {
+    /// The texts that it was "linked" from.
+    type Next = HashMap<PathBuf, String>;
     fn sources(&self) -> Vec<PathBuf> {
         self.sources.clone()
     }
@@ -75,6 +77,16 @@ impl Builder for Build {
     }
     fn finish_deferred(&mut self, _: &CancelToken) -> Result<Compiled, BuildError> {
         panic!("broken dependents")
+    }
+    fn next(&mut self, _: bool, cancel: &CancelToken) -> Result<Self::Next, BuildError> {
+        self.rebuild(cancel)?;
+        Ok(self.compiled.clone())
+    }
+    fn put_in_place(next: &Self::Next) -> Result<(), BuildError> {
+        if next.is_empty() {
+            return Err(BuildError::Failed("there is no room".into()));
+        }
+        Ok(())
     }
     fn broke_down(&mut self) {
         self.broke_down = true;
@@ -408,4 +420,42 @@ fn a_save_counts_from_its_time_if_that_can_be() {
     // `git checkout` of an old file, and a clock that is ahead.
     assert_eq!(saved_at(now - Duration::from_secs(3600)), now);
     assert_eq!(saved_at(now + Duration::from_secs(3600)), now);
+}
+
+#[test]
+fn what_was_linked_for_a_restart_is_out_of_date_after_the_next_save() {
+    let mut bench = Bench::new();
+    let never = CancelToken::new();
+    assert!(matches!(
+        bench.worker.put_in_place(),
+        Done::Failed(BuildError::Internal(_))
+    ));
+    assert!(matches!(
+        bench.worker.link(None, false, &never),
+        Done::Linked
+    ));
+    assert!(matches!(bench.worker.put_in_place(), Done::InPlace));
+    // A file that is no source changes nothing.
+    let other = bench.batch(&["c.txt"]);
+    assert!(matches!(bench.does(&other), Done::Irrelevant));
+    assert!(matches!(bench.worker.put_in_place(), Done::InPlace));
+    bench.write("a.rs", "2");
+    let save = bench.batch(&["a.rs"]);
+    bench.does(&save);
+    assert!(matches!(bench.worker.put_in_place(), Done::Failed(_)));
+    let stopped = CancelToken::new();
+    stopped.cancel();
+    assert!(matches!(
+        bench.worker.link(None, false, &stopped),
+        Done::Failed(BuildError::Cancelled)
+    ));
+    // What was stopped is still news.
+    bench.write("b.rs", "2");
+    let save = bench.batch(&["b.rs"]);
+    bench.worker.link(Some(&save), true, &stopped);
+    assert!(matches!(
+        bench.worker.link(Some(&save), true, &never),
+        Done::Linked
+    ));
+    assert_eq!(bench.worker.next.as_ref().map(|next| next.len()), Some(2));
 }

@@ -24,7 +24,7 @@ impl Running {
         let hello = bench.hello();
         let Bench {
             dir,
-            worker,
+            mut worker,
             events,
         } = bench;
         let (jobs, to_do) = channel();
@@ -32,7 +32,7 @@ impl Running {
             dir,
             jobs,
             events,
-            thread: std::thread::spawn(move || worker.run(&to_do)),
+            thread: std::thread::spawn(move || drop(worker.run(&to_do))),
             hello,
         }
     }
