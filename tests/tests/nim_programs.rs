@@ -8,64 +8,64 @@ use liveswap_tests::nim_cases;
 
 nim_cases! {
     // The identity of procs and globals across edits, and the root's view of them.
-    arena: debug = Debug, release = Release;
-    shop: debug = Debug, release = Release;
-    events: debug = Debug, release = Release;
-    statistics: debug = Debug, release = Release;
-    removed: debug = Debug, release = Release;
-    generic_instances: debug = Debug, release = Release;
-    import_cycle: debug = Debug, release = Release;
-    cycle_grows: debug = Debug;
-    global_returns: debug = Debug, release = Release;
-    menu: debug = Debug, release = Release;
+    arena: debug = DEBUG, release = RELEASE;
+    shop: debug = DEBUG, release = RELEASE;
+    events: debug = DEBUG, release = RELEASE;
+    statistics: debug = DEBUG, release = RELEASE;
+    removed: debug = DEBUG, release = RELEASE;
+    generic_instances: debug = DEBUG, release = RELEASE;
+    import_cycle: debug = DEBUG, release = RELEASE;
+    cycle_grows: debug = DEBUG;
+    global_returns: debug = DEBUG, release = RELEASE;
+    menu: debug = DEBUG, release = RELEASE;
 
     // State: what keeps its value, what starts anew.
-    aggregates: debug = Debug, release = Release;
-    lexer: debug = Debug;
-    life: debug = Debug;
-    grown: debug = Debug, release = Release;
-    arguments: debug = Debug;
+    aggregates: debug = DEBUG, release = RELEASE;
+    lexer: debug = DEBUG;
+    life: debug = DEBUG;
+    grown: debug = DEBUG, release = RELEASE;
+    arguments: debug = DEBUG;
 
     // Code that is under way or kept for later.
-    closures: debug = Debug, release = Release;
-    pipeline: debug = Debug, release = Release;
-    scheduler: debug = Debug;
-    gates: debug = Debug, release = Release;
-    removed_log: debug = Debug, release = Release;
+    closures: debug = DEBUG, release = RELEASE;
+    pipeline: debug = DEBUG, release = RELEASE;
+    scheduler: debug = DEBUG;
+    gates: debug = DEBUG, release = RELEASE;
+    removed_log: debug = DEBUG, release = RELEASE;
 
     // Objects, methods and exceptions.
-    inventory: debug = Debug, release = Release;
-    bank: debug = Debug, release = Release;
-    crash: debug = Debug;
-    handler_raises: debug = Debug, release = Release;
-    start_raises: debug = Debug, release = Release;
-    start_raises2: debug = Debug;
+    inventory: debug = DEBUG, release = RELEASE;
+    bank: debug = DEBUG, release = RELEASE;
+    crash: debug = DEBUG;
+    handler_raises: debug = DEBUG, release = RELEASE;
+    start_raises: debug = DEBUG, release = RELEASE;
+    start_raises2: debug = DEBUG;
 
-    library_raises: debug = Debug, release = Release, threads = Threads;
-    instance_globals: debug = Debug, release = Release;
+    library_raises: debug = DEBUG, release = RELEASE, threads = THREADS;
+    instance_globals: debug = DEBUG, release = RELEASE;
 
     // Modules and handlers.
-    adventure: debug = Debug, release = Release;
-    calc: debug = Debug, release = Release;
-    handlers: debug = Debug, release = Release;
-    folders: debug = Debug;
-    module_returns: debug = Debug, release = Release;
+    adventure: debug = DEBUG, release = RELEASE;
+    calc: debug = DEBUG, release = RELEASE;
+    handlers: debug = DEBUG, release = RELEASE;
+    folders: debug = DEBUG;
+    module_returns: debug = DEBUG, release = RELEASE;
 
     // A build that is under way when the program asks.
-    half_linked: debug = Debug, release = Release;
-    late_library: debug = Debug;
-    polled_builds: debug = Debug;
+    half_linked: debug = DEBUG, release = RELEASE;
+    late_library: debug = DEBUG;
+    polled_builds: debug = DEBUG;
 
     // The collector. The other ones are Nim's alternatives that still have globals to mark.
-    lru: debug = Debug, release = Release, mark_and_sweep = MarkAndSweep;
-    builder: debug = Debug, release = Release, mark_and_sweep = MarkAndSweep;
-    inherited: debug = Debug, release = Release, mark_and_sweep = MarkAndSweep;
+    lru: debug = DEBUG, release = RELEASE, mark_and_sweep = MARK_AND_SWEEP;
+    builder: debug = DEBUG, release = RELEASE, mark_and_sweep = MARK_AND_SWEEP;
+    inherited: debug = DEBUG, release = RELEASE, mark_and_sweep = MARK_AND_SWEEP;
 
-    var_parameters: debug = Debug, release = Release, threads = Threads;
+    var_parameters: debug = DEBUG, release = RELEASE, threads = THREADS;
 
     // Thread-locals, and what only they hold.
-    thread_vars: debug = Debug, release = Release, mark_and_sweep = MarkAndSweep, threads = Threads,
-        threads_release = ThreadsRelease;
-    emulated_vars: threads = EmulatedThreadVars;
-    worker_vars: threads = Threads, threads_release = ThreadsRelease;
+    thread_vars: debug = DEBUG, release = RELEASE, mark_and_sweep = MARK_AND_SWEEP, threads = THREADS,
+        threads_release = THREADS_RELEASE;
+    emulated_vars: threads = EMULATED_THREAD_VARS;
+    worker_vars: threads = THREADS, threads_release = THREADS_RELEASE;
 }

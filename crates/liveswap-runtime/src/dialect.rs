@@ -191,6 +191,11 @@ pub trait Dialect: Send + Sync + 'static {
         false
     }
 
+    /// Whether a global of this name that was registered without a marker may hold references of a collector's.
+    fn holds_unmarked(&self, _name: &[u8]) -> bool {
+        false
+    }
+
     /// Memory (`size` bytes, never given back) where a global lies already that is registered for the first time.
     fn memory_of_global(&self, _name: &[u8], _size: usize) -> Option<NonNull<u8>> {
         None

@@ -42,6 +42,6 @@ pub use registry::{GlobalId, ProcId};
 pub use runtime::{Begin, Program, Refusal, Roots, Runtime};
 pub use settings::{KeepImages, Settings};
 pub use slots::CodeAddress;
-pub use storage::ALIGNMENT as GLOBAL_ALIGNMENT;
+pub use storage::{ALIGNMENT as GLOBAL_ALIGNMENT, Unmarked};
 pub use symbol_ref::SymbolRef;
 pub use sys::process::{at_exit, stderr_line};

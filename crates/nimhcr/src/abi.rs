@@ -12,6 +12,7 @@ use liveswap_runtime::{
     SymbolRef, name_from_c, name_list,
 };
 
+use crate::collector::exceptions;
 use crate::door::{door, guarded, say};
 use crate::{collector, nim_string};
 
@@ -214,7 +215,12 @@ pub unsafe extern "C-unwind" fn hcrInit(
     });
     if begun {
         guarded("hcrInit", (), || collector::adopt(&door().nim));
-        let mut next = || guarded("hcrInit", None, || door().runtime.next_call());
+        let mut next = || {
+            guarded("hcrInit", None, || {
+                exceptions::watch_uncaught();
+                door().runtime.next_call()
+            })
+        };
         door().runtime.run_calls(&mut next);
     }
 }
@@ -326,6 +332,6 @@ pub extern "C-unwind" fn hcrMarkGlobals() {
         unsafe { marker() };
     }
     guarded("hcrMarkGlobals", (), || {
-        collector::visit(&door().nim, &roots.environments)
+        collector::visit(&door().nim, &roots)
     });
 }

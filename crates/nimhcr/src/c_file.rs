@@ -122,10 +122,19 @@ fn source_of(library: &Path) -> Option<(PathBuf, String)> {
 
 /// Definitions in a C file.
 pub(crate) struct Definitions<'a> {
-    /// Bodies of `struct NAME {…};`.
-    pub(crate) structs: HashMap<&'a str, &'a str>,
+    /// Structs by name: `struct NAME {…};`, or `struct NAME : public BASE {…};` in C++.
+    pub(crate) structs: HashMap<&'a str, Struct<'a>>,
     /// Definitions of constants, by name.
     constants: HashMap<&'a str, &'a str>,
+}
+
+/// A struct that a C file defines.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Struct<'a> {
+    /// What it begins with, in C++; in C that is a field of its own.
+    base: Option<&'a str>,
+    /// Its fields, one a line.
+    body: &'a str,
 }
 
 impl<'a> Definitions<'a> {
@@ -142,8 +151,15 @@ impl<'a> Definitions<'a> {
                 .strip_prefix("struct ")
                 .and_then(|rest| rest.strip_suffix(" {\n"))
             {
-                let end = text[at..].find("\n};").map_or(text.len(), |end| at + end);
-                found.structs.insert(name, &text[at..end]);
+                // The line's own end counts: in C++ a struct may have no field.
+                let end = text[at - 1..].find("\n};");
+                let end = end.map_or(text.len(), |end| at + end);
+                let body = text.get(at..end - 1).unwrap_or_default();
+                let (name, base) = match name.split_once(" : public ") {
+                    Some((name, base)) => (name, Some(base)),
+                    None => (name, None),
+                };
+                found.structs.insert(name, Struct { base, body });
             } else if let Some(rest) = line.strip_prefix("STRING_LITERAL(") {
                 if let Some((name, value)) = rest.split_once(',') {
                     found.constants.insert(name, value);
@@ -182,11 +198,15 @@ impl<'a> Definitions<'a> {
     }
 
     fn hash_layout<'b>(&'b self, name: &str, seen: &mut HashSet<&'b str>, hasher: &mut FastHasher) {
-        let Some((name, body)) = self.structs.get_key_value(name) else {
+        let Some((name, Struct { base, body })) = self.structs.get_key_value(name) else {
             return;
         };
         if !seen.insert(name) {
             return;
+        }
+        if let Some(base) = base {
+            base.hash(hasher);
+            self.hash_layout(base, seen, hasher);
         }
         for line in body.lines().map(str::trim) {
             // Names of types end in a hash of their content, or are the programmer's own.

@@ -147,6 +147,11 @@ impl Dialect for NimDialect {
             || (name.starts_with(b"TM__") && CName::parse(name).is_none())
     }
 
+    fn holds_unmarked(&self, name: &[u8]) -> bool {
+        // Nim 1.6 gives each global that holds references a marker, 2.x none.
+        self.nim.version_two.load(Ordering::Relaxed) && !self.keeps_global(name)
+    }
+
     fn memory_of_global(&self, name: &[u8], size: usize) -> Option<NonNull<u8>> {
         let shared = self.nim.type_infos.shared(name, size);
         shared.or_else(|| collector::heap_of_process(name, size))

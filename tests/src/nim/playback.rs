@@ -275,10 +275,10 @@ impl Session {
 
     fn at(&self, step: &Step) -> String {
         format!(
-            "{}:{} ({:?} build)",
+            "{}:{} (Nim {})",
             self.transcript.display(),
             step.line,
-            self.build
+            self.build.name()
         )
     }
 }

