@@ -31,7 +31,7 @@ mod turn;
 
 pub use dialect::{
     Build, ChangedModule, Detached, Dialect, Examined, KnownSymbol, Plain, Removed, RemovedProc,
-    SymbolId, SymbolPlan,
+    SymbolId, SymbolKind, SymbolPlan,
 };
 pub use error::{Error, Step};
 pub use image::{

@@ -6,6 +6,7 @@
 
 use std::ffi::{c_char, c_void};
 use std::ptr::NonNull;
+use std::sync::atomic::Ordering;
 
 use liveswap_runtime::{
     Begin, CodeAddress, Entry, Error, HandlerFn, Linkage, Name, ProcGetter, Program, Refusal,
@@ -300,6 +301,12 @@ pub unsafe extern "C-unwind" fn hcrAddEventHandler(
 ) {
     guarded("hcrAddEventHandler", (), || match function {
         Some(function) => {
+            let nim = &door().nim;
+            let environment = if nim.version_two.load(Ordering::Relaxed) {
+                std::ptr::null_mut()
+            } else {
+                environment
+            };
             door().runtime.add_handler(
                 is_before != 0,
                 HandlerFn {

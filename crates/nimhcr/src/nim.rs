@@ -1,6 +1,6 @@
 //! What this process has of Nim.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use hashbrown::HashSet;
@@ -38,6 +38,9 @@ impl Nim {
             .map(|end| &system[..end])
             .filter(|it| it.ends_with(b"@s") || it.ends_with(b"@p"))
         {
+            if folder.ends_with(b"@p") {
+                self.version_two.store(true, Ordering::Relaxed);
+            }
             // A second program in this process would have the same.
             let _ = self.standard.set(folder.to_vec());
         }

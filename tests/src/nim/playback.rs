@@ -80,7 +80,7 @@ impl Session {
     }
 
     fn play(mut self) {
-        let steps = transcript::read(&self.transcript);
+        let steps = transcript::read(&self.transcript, self.build.compiler);
         for (index, step) in steps.iter().enumerate() {
             self.perform(step, is_last_answer(&steps[index + 1..]));
         }

@@ -107,6 +107,7 @@ impl Mode {
 }
 
 impl Build {
+    /// 1.6, C. The others say how they differ.
     pub const DEBUG: Build = Self::one(Mode::Debug);
     pub const RELEASE: Build = Self::one(Mode::Release);
     pub const MARK_AND_SWEEP: Build = Self::one(Mode::MarkAndSweep);

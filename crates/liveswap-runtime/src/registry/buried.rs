@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::globals::{GlobalMarker, GlobalRegistration, marker_address};
 use super::{Global, ModuleId, Registry};
 use crate::Name;
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, SymbolKind};
 use crate::image::{Image, ImageId, MAIN_PROGRAM};
 use crate::storage::{Storage, Unmarked};
 
@@ -69,12 +69,12 @@ impl Registry {
         name: &[u8],
         size: usize,
     ) -> Option<Arc<Storage>> {
-        let identity = dialect.identity(name);
+        let identity = dialect.identity(name, SymbolKind::Global);
         let at = self.buried.iter().rposition(|buried| {
             buried.module == module
                 && buried.size == Some(size)
                 && buried.holders.first() == Some(&MAIN_PROGRAM)
-                && dialect.identity(&buried.name) == identity
+                && dialect.identity(&buried.name, SymbolKind::Global) == identity
         })?;
         let buried = self.buried.swap_remove(at);
         self.roots_version += 1;

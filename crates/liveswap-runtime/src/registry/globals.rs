@@ -2,7 +2,7 @@
 
 use super::journal::Question;
 use super::{Buried, Caller, ModuleId, Phase, Registry};
-use crate::dialect::{Dialect, SymbolId};
+use crate::dialect::{Dialect, SymbolId, SymbolKind};
 use crate::error::Error;
 use crate::image::{ImageId, MAIN_PROGRAM};
 use crate::storage::{Storage, Unmarked};
@@ -115,7 +115,7 @@ impl Registry {
         let bytes =
             usize::try_from(size).map_err(|_| no_memory(self, "negative size".to_owned()))?;
         let found = self.find_global(caller, module, name).or_else(|| {
-            match self.claim_by_order(dialect, module, name) {
+            match self.claim_by_order(dialect, module, name, SymbolKind::Global) {
                 Some(SymbolId::Global(id)) => {
                     self.set_global_name(id, Name::new(name));
                     Some(id)

@@ -14,14 +14,14 @@ mod library;
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr::NonNull;
-use std::sync::OnceLock;
+use std::sync::{Once, OnceLock};
 
 use heap::Heap;
 use library::Library;
 
 use liveswap_runtime::{Roots, Unmarked};
 
-use crate::door::{door, guarded};
+use crate::door::{door, guarded, say};
 use crate::nim::Nim;
 use crate::threadvars::room::Place;
 
@@ -94,6 +94,8 @@ pub(crate) fn heap_of_process(name: &[u8], size: usize) -> Option<NonNull<u8>> {
 }
 
 static START: OnceLock<Start> = OnceLock::new();
+/// `GC_fullCollect()`, if it must not be called.
+static FULL_COLLECT: OnceLock<usize> = OnceLock::new();
 
 thread_local! {
     /// The calling thread has a heap.
@@ -135,6 +137,10 @@ pub(crate) fn adopt(nim: &Nim) {
 }
 
 fn stop_sweeping(library: &Library, what: &str) {
+    if let Some(collect) = library.function(c"nimrtl_GC_fullCollect") {
+        // A second value would be the same.
+        let _ = FULL_COLLECT.set(collect as usize);
+    }
     match library.function(c"nimrtl_GC_disableMarkAndSweep") {
         Some(stop) => {
             tracing::info!("the collector cannot be shown {what}: mark and sweep is off");
@@ -230,11 +236,25 @@ fn prepare_threads(library: &Library) {
 #[inline]
 pub(crate) fn stands_for(function: usize) -> usize {
     let is_it = |start: &Start| start.set_stack_bottom as usize == function;
+    if FULL_COLLECT.get() == Some(&function) {
+        let ours: extern "C-unwind" fn() = full_collect;
+        return ours as usize;
+    }
     if START.get().is_some_and(is_it) {
         let ours: SetStackBottom = set_stack_bottom;
         return ours as usize;
     }
     function
+}
+
+/// Mark and sweep is off because the collector cannot see everything that lives; it must not run when the program asks
+/// for it, either.
+extern "C-unwind" fn full_collect() {
+    static SAID: Once = Once::new();
+    SAID.call_once(|| {
+        say("GC_fullCollect() does nothing: libnimrtl.so has no symbol table, so the collector cannot be shown globals and \
+             thread-locals");
+    });
 }
 
 unsafe extern "C-unwind" fn set_stack_bottom(bottom: *mut c_void) {

@@ -23,7 +23,7 @@ use self::relocatable::{Relocatable, SymbolKind};
 use self::room::Place;
 use crate::align::{Item, Kind, align};
 use crate::c_file::CFile;
-use crate::c_name::CName;
+use crate::c_name::{self, CName};
 use crate::collector;
 
 /// A thread-local of one build.
@@ -135,8 +135,10 @@ impl Homes {
             return Err(format!("the address of {name} is part of other data"));
         }
         vars.order = order(object, &found);
+        let new_vars = found.iter().map(|it| &*object.symbols[it.symbol].name);
+        let new_vars: HashSet<&[u8]> = new_vars.collect();
         let known = old
-            .map(|old| continued(old, &vars.order))
+            .map(|old| continued(old, &vars.order, &new_vars))
             .unwrap_or_default();
         for Declared { symbol, of_threads } in &found {
             let symbol = &object.symbols[*symbol];
@@ -329,10 +331,18 @@ fn order(object: &Relocatable<'_>, found: &[Declared]) -> Vec<Vec<u8>> {
 }
 
 /// The old thread-locals by the names that they have in a new build.
-fn continued<'a>(old: &'a ThreadVars, order: &[Vec<u8>]) -> HashMap<Vec<u8>, &'a ThreadVar> {
-    let items = |order: &[Vec<u8>]| -> Vec<Item> {
+fn continued<'a>(
+    old: &'a ThreadVars,
+    order: &[Vec<u8>],
+    new_vars: &HashSet<&[u8]>,
+) -> HashMap<Vec<u8>, &'a ThreadVar> {
+    let items = |order: &[Vec<u8>], is_var: &dyn Fn(&[u8]) -> bool| -> Vec<Item> {
         let item = |name: &Vec<u8>| Item {
-            identity: crate::c_name::identity(name),
+            identity: if is_var(name) {
+                c_name::identity_of_variable(name)
+            } else {
+                c_name::identity(name)
+            },
             body: None,
             kind: match CName::parse(name) {
                 Some(parsed) if parsed.is_anonymous() => Kind::Anonymous,
@@ -342,7 +352,10 @@ fn continued<'a>(old: &'a ThreadVars, order: &[Vec<u8>]) -> HashMap<Vec<u8>, &'a
         order.iter().map(item).collect()
     };
     let vars: HashMap<&[u8], &ThreadVar> = old.vars.iter().map(|var| (&*var.name, var)).collect();
-    let matched = align(&items(&old.order), &items(order));
+    let matched = align(
+        &items(&old.order, &|name| vars.contains_key(name)),
+        &items(order, &|name| new_vars.contains(name)),
+    );
     let pairs = order.iter().zip(matched).filter_map(|(new, old_index)| {
         let var = vars.get(&*old.order[old_index?])?;
         Some((new.clone(), *var))
