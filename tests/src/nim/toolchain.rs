@@ -1,12 +1,13 @@
 //! The Nim compiler, and what its programs need beside them.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-use crate::library::target_directory;
+use crate::library::{nimhcr_library, target_directory};
 
 /// A Nim compiler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +21,9 @@ pub enum Compiler {
 /// What a program is translated to first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
+    /// `nim c`.
     C,
+    /// `nim cpp`.
     Cpp,
 }
 
@@ -50,8 +53,11 @@ pub enum Mode {
 /// A way of compiling a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Build {
+    /// By which compiler.
     pub compiler: Compiler,
+    /// By way of which language.
     pub backend: Backend,
+    /// With which switches.
     pub mode: Mode,
 }
 
@@ -106,6 +112,7 @@ impl Mode {
     }
 }
 
+#[allow(missing_docs, reason = "their names tell the mode")]
 impl Build {
     /// 1.6, C. The others say how they differ.
     pub const DEBUG: Build = Self::one(Mode::Debug);
@@ -115,10 +122,18 @@ impl Build {
     pub const THREADS_RELEASE: Build = Self::one(Mode::ThreadsRelease);
     pub const EMULATED_THREAD_VARS: Build = Self::one(Mode::EmulatedThreadVars);
 
+    /// C++. What is not said here is as in [`Build::DEBUG`].
     pub const CPP: Build = Self::one(Mode::Debug).cpp();
     pub const CPP_RELEASE: Build = Self::one(Mode::Release).cpp();
     pub const CPP_THREADS: Build = Self::one(Mode::Threads).cpp();
     pub const CPP_STRIPPED: Build = Self::one(Mode::Stripped).cpp();
+    pub const STRIPPED: Build = Self::one(Mode::Stripped);
+
+    /// Nim 2 has threads unless something else is said.
+    pub const TWO: Build = Self::one(Mode::Debug).by_two();
+    pub const TWO_RELEASE: Build = Self::one(Mode::Release).by_two();
+    pub const TWO_NO_THREADS: Build = Self::one(Mode::NoThreads).by_two();
+    pub const TWO_STRIPPED: Build = Self::one(Mode::Stripped).by_two();
 
     const fn one(mode: Mode) -> Build {
         Build {
@@ -135,6 +150,13 @@ impl Build {
         }
     }
 
+    const fn by_two(self) -> Build {
+        Build {
+            compiler: Compiler::Two,
+            ..self
+        }
+    }
+
     /// As it is called in a report: `1 cpp release`.
     pub fn name(self) -> String {
         let compiler = self.compiler.name();
@@ -143,6 +165,7 @@ impl Build {
 }
 
 impl Compiler {
+    /// Both.
     pub const ALL: [Compiler; 2] = [Self::One, Self::Two];
 
     /// As it is called on a command line.
@@ -187,6 +210,7 @@ impl Compiler {
 }
 
 impl Backend {
+    /// Both.
     pub const ALL: [Backend; 2] = [Self::C, Self::Cpp];
 
     /// The compiler's command for it.
@@ -219,25 +243,71 @@ pub fn compile(build: Build, sources: &Path, nimcache: &Path, output: &Path) -> 
     }
 }
 
-/// Compiles a one-file program by this compiler with the given switches and returns what the compiler said.
+/// Compiles a one-file program in this way with the given switches and returns what the compiler said.
 ///
 /// # Panics
 /// When it compiles.
-pub fn compile_error(compiler: Compiler, program: &str, switches: &[&str]) -> String {
+pub fn compile_error(
+    compiler: Compiler,
+    backend: Backend,
+    program: &str,
+    switches: &[&str],
+) -> String {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let source = folder.path().join("main.nim");
-    fs::write(&source, program).expect("the program can be written");
-    let result = compiler.run(
-        compiler
-            .compile(Backend::C)
-            .arg("--hotCodeReloading:on")
-            .args(switches)
-            .arg(with_path("--nimcache:", &folder.path().join("nimcache")))
-            .arg(with_path("-o:", &folder.path().join("program")))
-            .arg(source),
-    );
+    let result = compile_one_file(compiler, backend, folder.path(), program, switches);
     assert!(!result.status.success(), "nim {switches:?} compiles this");
     said(&result)
+}
+
+/// Compiles a one-file program in this way with the given switches, and runs it to its end.
+///
+/// # Panics
+/// When it does not compile.
+pub fn run(compiler: Compiler, backend: Backend, program: &str, switches: &[&str]) -> Output {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let result = compile_one_file(compiler, backend, folder.path(), program, switches);
+    assert!(
+        result.status.success(),
+        "nim {switches:?} does not compile this:\n{}",
+        said(&result)
+    );
+    let build = Build {
+        compiler,
+        backend,
+        mode: Mode::Debug,
+    };
+    Command::new(folder.path().join("program"))
+        .env("LD_LIBRARY_PATH", library_path(build))
+        .env_remove("LIVESWAP_LOG")
+        .output()
+        .expect("the program starts")
+}
+
+fn compile_one_file(
+    compiler: Compiler,
+    backend: Backend,
+    folder: &Path,
+    program: &str,
+    switches: &[&str],
+) -> Output {
+    let source = folder.join("main.nim");
+    fs::write(&source, program).expect("the program can be written");
+    compiler.run(
+        compiler
+            .compile(backend)
+            .arg("--hotCodeReloading:on")
+            .args(switches)
+            .arg(with_path("--nimcache:", &folder.join("nimcache")))
+            .arg(with_path("-o:", &folder.join("program")))
+            .arg(source),
+    )
+}
+
+/// Where a program of this build finds its libraries.
+pub fn library_path(build: Build) -> OsString {
+    let ours = nimhcr_library().parent().expect("a file lies in a folder");
+    let nims = run_time_library(build);
+    std::env::join_paths([ours, &nims]).expect("no colons in the tests' paths")
 }
 
 /// The folder with the `libnimrtl.so` that programs of this build need. It is made from the
