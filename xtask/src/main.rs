@@ -32,6 +32,7 @@ usage: cargo xtask COMMAND
   random-edits [ARGS]  edit random programs at random while they run
   server-load [ARGS]   edit a server under load and look at each of its answers
   nim-matrix [ARGS]    edit the Nim programs of the tests in all builds: two compilers, C and C++, debug, release, …
+  nim-server [ARGS]    edit Nim servers under load and look at each of their answers
   fuzz [SECONDS] [TARGET...]  feed the readers of what comes from outside of the process with anything
   tidy          the rules of the code that no compiler checks
   setup         only get the tools that the tests need
@@ -67,6 +68,7 @@ fn run(command: &str, args: &[String], stages: &mut Stages) -> Result<()> {
             | "random-edits"
             | "server-load"
             | "nim-matrix"
+            | "nim-server"
     ) && !args.is_empty()
     {
         return Err(format!("takes no arguments\n\n{USAGE}"));
@@ -82,7 +84,7 @@ fn run(command: &str, args: &[String], stages: &mut Stages) -> Result<()> {
         "lint" => lint(&Project::find()?, stages),
         "test" => test(&Project::find()?, args, stages),
         "field" => field(&Project::find()?, args),
-        "nim-matrix" => {
+        "nim-matrix" | "nim-server" => {
             let project = Project::find()?;
             tools_for_tests(&project, stages)?;
             run_tool(&project, command, args)
