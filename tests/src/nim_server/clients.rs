@@ -99,11 +99,9 @@ impl Clients {
                     .push("a client panicked".to_owned());
             }
         }
-        let last = Connection::new(self.kind, self.port).and_then(|mut it| it.ask("stop"));
+        // The server may end before its answer is on its way; that it ends is looked at.
+        let _ = Connection::new(self.kind, self.port).and_then(|mut it| it.ask("stop"));
         let mut state = self.state.0.lock().expect(LOCK);
-        if let Err(why) = last {
-            state.complaints.push(format!("stop: {why}"));
-        }
         (state.answers, std::mem::take(&mut state.complaints))
     }
 }
