@@ -13,7 +13,9 @@ mod transcript;
 use std::path::{Path, PathBuf};
 
 pub use playback::play;
-pub use toolchain::{Backend, Build, Compiler, Mode, compile, compile_error, library_path, run};
+pub use toolchain::{
+    Backend, Build, Compiler, Mode, compile, compile_case, compile_error, library_path, run,
+};
 
 /// Where the cases lie.
 pub fn fixtures() -> PathBuf {

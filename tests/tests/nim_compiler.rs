@@ -1,6 +1,9 @@
 //! What Nim compilers themselves cannot do in hot-code-reloading mode, so that nobody looks for the reason in
 //! the run-time.
 
+use std::process::Command;
+
+use liveswap_tests::Process;
 use liveswap_tests::nim::{self, Backend, Compiler};
 
 const PROGRAM: &str = "\
@@ -38,48 +41,50 @@ fn arc_and_orc_of_nim_2_are_refused_at_the_start() {
     }
 }
 
-/// What `tests/fixtures/nim/crash` comes upon with the C++ backend of Nim 1.6: without hot code reloading it is the same.
+/// What the case `crash` comes upon with the C++ backend of Nim 1.6: without hot code reloading it is the same.
 #[test]
 fn an_exception_is_lost_by_the_cpp_backend_itself() {
-    const LOST: &str = "\
-proc first(n: int) =
-  if n == 0: raise newException(ValueError, \"first\")
-
-proc second() =
-  try: raise newException(CatchableError, \"second\")
-  finally: echo \"finally\"
-
-proc run(n: int) =
-  try:
-    defer: echo \"deferred\"
-    first(n)
-    second()
-  except ValueError: echo \"caught\"
-  except CatchableError as error: echo error.msg
-
-run(0)
-run(1)
-";
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let switches = ["--hotCodeReloading:off"];
-    let ended = nim::run(Compiler::One, Backend::Cpp, LOST, &switches);
-    let said = String::from_utf8_lossy(&ended.stderr);
+    let edits = ["0", "1"];
+    let compiled = nim::compile_case(
+        Compiler::One,
+        Backend::Cpp,
+        "crash",
+        &edits,
+        folder.path(),
+        &switches,
+    );
+    assert!(compiled.status.success(), "{compiled:?}");
+    let mut process = Process::start(&mut Command::new(folder.path().join("program")));
+    for line in ["7", "x", "2", "5"] {
+        process.send(line);
+    }
+    let said = process.wait().stderr.join("\n");
     assert!(
         said.contains("SIGSEGV"),
         "the exception was found: play `crash` with this backend\n{said}"
     );
 }
 
-/// What `tests/fixtures/nim/builder` comes upon with the C++ backend of Nim 1.6: `newString` is declared twice.
+/// What the case `builder` comes upon with the C++ backend of Nim 1.6: `newString` is declared twice, once for
+/// slices of strings.
 #[test]
 fn strings_that_are_made_and_cut_do_not_compile_with_the_cpp_backend() {
-    const CUT: &str = "\
-var text = newString(5)
-text[0] = 'a'
-echo text[0 .. ^2]
-";
-    let said = nim::compile_error(Compiler::One, Backend::Cpp, CUT, &[]);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let edits = ["0", "1", "2"];
+    let compiled = nim::compile_case(
+        Compiler::One,
+        Backend::Cpp,
+        "builder",
+        &edits,
+        folder.path(),
+        &[],
+    );
+    let said = [compiled.stdout, compiled.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
     assert!(
-        said.contains("redefinition") && said.contains("mnewString"),
-        "the compiler fails in another way:\n{said}"
+        !compiled.status.success() && said.contains("redefinition") && said.contains("mnewString"),
+        "the compiler does not fail, or in another way: {said}"
     );
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
+use super::project::Project;
 use crate::library::{nimhcr_library, target_directory};
 
 /// A Nim compiler.
@@ -290,8 +291,28 @@ fn compile_one_file(
     program: &str,
     switches: &[&str],
 ) -> Output {
-    let source = folder.join("main.nim");
-    fs::write(&source, program).expect("the program can be written");
+    fs::write(folder.join("main.nim"), program).expect("the program can be written");
+    compile_main(compiler, backend, folder, switches)
+}
+
+/// Compiles a case as it is after some edits (`folders`, `0` first) in `folder`, where the program is called
+/// `program`. Hands back what the compiler said, and how it ended.
+pub fn compile_case(
+    compiler: Compiler,
+    backend: Backend,
+    case: &str,
+    folders: &[&str],
+    folder: &Path,
+    switches: &[&str],
+) -> Output {
+    let project = Project::new(super::fixtures().join(case), folder.to_path_buf());
+    for edit in folders {
+        project.apply(edit);
+    }
+    compile_main(compiler, backend, folder, switches)
+}
+
+fn compile_main(compiler: Compiler, backend: Backend, folder: &Path, switches: &[&str]) -> Output {
     compiler.run(
         compiler
             .compile(backend)
@@ -299,7 +320,7 @@ fn compile_one_file(
             .args(switches)
             .arg(with_path("--nimcache:", &folder.join("nimcache")))
             .arg(with_path("-o:", &folder.join("program")))
-            .arg(source),
+            .arg(folder.join("main.nim")),
     )
 }
 
