@@ -19,6 +19,7 @@ pub mod live_command;
 pub mod live_event;
 pub mod live_options;
 pub mod nim;
+pub mod nim_server;
 mod pipes;
 pub mod process;
 pub mod process_info;

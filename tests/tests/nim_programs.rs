@@ -2,70 +2,75 @@
 //!
 //! Each name is a folder of `fixtures/nim`; its `expected.txt` tells what is done to the program and
 //! why it must answer what it answers. Most programs are played as a debug and as a release build: a
-//! release build has other C code and no line numbers that change with every edit.
+//! release build has other C code and no line numbers that change with every edit. Nim 2 and the C++ backend
+//! are tried here with those programs that their code is different for; `cargo xtask nim-matrix` plays all programs in
+//! all ways.
 
 use liveswap_tests::nim_cases;
 
 nim_cases! {
     // The identity of procs and globals across edits, and the root's view of them.
-    arena: debug = Debug, release = Release;
-    shop: debug = Debug, release = Release;
-    events: debug = Debug, release = Release;
-    statistics: debug = Debug, release = Release;
-    removed: debug = Debug, release = Release;
-    generic_instances: debug = Debug, release = Release;
-    import_cycle: debug = Debug, release = Release;
-    cycle_grows: debug = Debug;
-    global_returns: debug = Debug, release = Release;
-    menu: debug = Debug, release = Release;
+    arena: debug = DEBUG, release = RELEASE, two = TWO_RELEASE;
+    namesakes: debug = DEBUG, two = TWO, two_release = TWO_RELEASE;
+    shop: debug = DEBUG, release = RELEASE;
+    events: debug = DEBUG, release = RELEASE;
+    statistics: debug = DEBUG, release = RELEASE, two_no_threads = TWO_NO_THREADS;
+    removed: debug = DEBUG, release = RELEASE, stripped = STRIPPED;
+    generic_instances: debug = DEBUG, release = RELEASE, cpp_stripped = CPP_STRIPPED;
+    import_cycle: debug = DEBUG, release = RELEASE;
+    cycle_grows: debug = DEBUG;
+    global_returns: debug = DEBUG, release = RELEASE;
+    menu: debug = DEBUG, release = RELEASE;
 
     // State: what keeps its value, what starts anew.
-    aggregates: debug = Debug, release = Release;
-    lexer: debug = Debug;
-    life: debug = Debug;
-    grown: debug = Debug, release = Release;
-    arguments: debug = Debug;
+    aggregates: debug = DEBUG, release = RELEASE, two = TWO;
+    lexer: debug = DEBUG, two_stripped = TWO_STRIPPED;
+    life: debug = DEBUG;
+    grown: debug = DEBUG, release = RELEASE;
+    arguments: debug = DEBUG;
 
     // Code that is under way or kept for later.
-    closures: debug = Debug, release = Release;
-    pipeline: debug = Debug, release = Release;
-    scheduler: debug = Debug;
-    gates: debug = Debug, release = Release;
-    removed_log: debug = Debug, release = Release;
+    closures: debug = DEBUG, release = RELEASE, cpp = CPP, two = TWO;
+    pipeline: debug = DEBUG, release = RELEASE, cpp_release = CPP_RELEASE, two = TWO;
+    scheduler: debug = DEBUG;
+    gates: debug = DEBUG, release = RELEASE, two = TWO;
+    removed_log: debug = DEBUG, release = RELEASE;
 
     // Objects, methods and exceptions.
-    inventory: debug = Debug, release = Release;
-    bank: debug = Debug, release = Release;
-    crash: debug = Debug;
-    handler_raises: debug = Debug, release = Release;
-    start_raises: debug = Debug, release = Release;
-    start_raises2: debug = Debug;
+    inventory: debug = DEBUG, release = RELEASE;
+    bank: debug = DEBUG, release = RELEASE;
+    crash: debug = DEBUG;
+    handler_raises: debug = DEBUG, release = RELEASE, cpp_release = CPP_RELEASE;
+    start_raises: debug = DEBUG, release = RELEASE;
+    start_raises2: debug = DEBUG;
 
-    library_raises: debug = Debug, release = Release, threads = Threads;
-    instance_globals: debug = Debug, release = Release;
+    async_errors: debug = DEBUG, cpp = CPP, two = TWO;
+    uncaught: debug = DEBUG, cpp = CPP, cpp_threads = CPP_THREADS, two = TWO;
+    library_raises: debug = DEBUG, release = RELEASE, threads = THREADS, cpp = CPP, two = TWO;
+    instance_globals: debug = DEBUG, release = RELEASE, two = TWO;
 
     // Modules and handlers.
-    adventure: debug = Debug, release = Release;
-    calc: debug = Debug, release = Release;
-    handlers: debug = Debug, release = Release;
-    folders: debug = Debug;
-    module_returns: debug = Debug, release = Release;
+    adventure: debug = DEBUG, release = RELEASE;
+    calc: debug = DEBUG, release = RELEASE;
+    handlers: debug = DEBUG, release = RELEASE, two = TWO;
+    folders: debug = DEBUG;
+    module_returns: debug = DEBUG, release = RELEASE;
 
     // A build that is under way when the program asks.
-    half_linked: debug = Debug, release = Release;
-    late_library: debug = Debug;
-    polled_builds: debug = Debug;
+    half_linked: debug = DEBUG, release = RELEASE, two = TWO;
+    late_library: debug = DEBUG;
+    polled_builds: debug = DEBUG;
 
     // The collector. The other ones are Nim's alternatives that still have globals to mark.
-    lru: debug = Debug, release = Release, mark_and_sweep = MarkAndSweep;
-    builder: debug = Debug, release = Release, mark_and_sweep = MarkAndSweep;
-    inherited: debug = Debug, release = Release, mark_and_sweep = MarkAndSweep;
+    lru: debug = DEBUG, release = RELEASE, mark_and_sweep = MARK_AND_SWEEP, two = TWO;
+    builder: debug = DEBUG, release = RELEASE, mark_and_sweep = MARK_AND_SWEEP, two_release = TWO_RELEASE;
+    inherited: debug = DEBUG, release = RELEASE, mark_and_sweep = MARK_AND_SWEEP;
 
-    var_parameters: debug = Debug, release = Release, threads = Threads;
+    var_parameters: debug = DEBUG, release = RELEASE, threads = THREADS;
 
     // Thread-locals, and what only they hold.
-    thread_vars: debug = Debug, release = Release, mark_and_sweep = MarkAndSweep, threads = Threads,
-        threads_release = ThreadsRelease;
-    emulated_vars: threads = EmulatedThreadVars;
-    worker_vars: threads = Threads, threads_release = ThreadsRelease;
+    thread_vars: debug = DEBUG, release = RELEASE, mark_and_sweep = MARK_AND_SWEEP, threads = THREADS,
+        threads_release = THREADS_RELEASE, cpp = CPP, two = TWO;
+    emulated_vars: threads = EMULATED_THREAD_VARS;
+    worker_vars: threads = THREADS, threads_release = THREADS_RELEASE, two = TWO;
 }

@@ -31,6 +31,8 @@ usage: cargo xtask COMMAND
   field [ARGS]  edit real programs of the registry while they are used (`field --help` lists the options)
   random-edits [ARGS]  edit random programs at random while they run
   server-load [ARGS]   edit a server under load and look at each of its answers
+  nim-matrix [ARGS]    edit the Nim programs of the tests in all builds: two compilers, C and C++, debug, release, …
+  nim-server [ARGS]    edit Nim servers under load and look at each of their answers
   fuzz [SECONDS] [TARGET...]  feed the readers of what comes from outside of the process with anything
   tidy          the rules of the code that no compiler checks
   setup         only get the tools that the tests need
@@ -58,7 +60,15 @@ fn main() -> ExitCode {
 fn run(command: &str, args: &[String], stages: &mut Stages) -> Result<()> {
     if !matches!(
         command,
-        "test" | "demo" | "fuzz" | "corpus" | "field" | "random-edits" | "server-load"
+        "test"
+            | "demo"
+            | "fuzz"
+            | "corpus"
+            | "field"
+            | "random-edits"
+            | "server-load"
+            | "nim-matrix"
+            | "nim-server"
     ) && !args.is_empty()
     {
         return Err(format!("takes no arguments\n\n{USAGE}"));
@@ -68,12 +78,17 @@ fn run(command: &str, args: &[String], stages: &mut Stages) -> Result<()> {
             println!("{USAGE}");
             Ok(())
         }
-        "setup" => stages.run("tools", || tools::provide(tools::FOR_TESTS)),
+        "setup" => tools_for_tests(&Project::find()?, stages),
         "tidy" => stages.run("tidy", || tidy::check(&Project::find()?)),
         "fuzz" => stages.run("fuzz", || fuzz::run(&Project::find()?, args)),
         "lint" => lint(&Project::find()?, stages),
         "test" => test(&Project::find()?, args, stages),
         "field" => field(&Project::find()?, args),
+        "nim-matrix" | "nim-server" => {
+            let project = Project::find()?;
+            tools_for_tests(&project, stages)?;
+            run_tool(&project, command, args)
+        }
         "corpus" | "random-edits" | "server-load" => run_tool(&Project::find()?, command, args),
         "demo" => match args {
             [] => demo::cargo(&Project::find()?, stages),
@@ -140,8 +155,15 @@ fn field(project: &Project, args: &[String]) -> Result<()> {
     run_tool(project, "field", args)
 }
 
+fn tools_for_tests(project: &Project, stages: &mut Stages) -> Result<()> {
+    stages.run("tools", || {
+        tools::provide(tools::FOR_TESTS)?;
+        nim::provide_nim_2(project)
+    })
+}
+
 fn test(project: &Project, args: &[String], stages: &mut Stages) -> Result<()> {
-    stages.run("tools", || tools::provide(tools::FOR_TESTS))?;
+    tools_for_tests(project, stages)?;
     let library = stages.run("build libnimhcr.so", || project.build_nimhcr())?;
     let mut cargo_args = vec!["test", "--workspace"];
     cargo_args.extend(args.iter().map(String::as_str));

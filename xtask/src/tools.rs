@@ -20,12 +20,17 @@ const CC: Tool = Tool {
 const CXX: Tool = Tool {
     program: "g++",
     packages: &["g++"],
-    what_for: "compiles the library that fuzz targets are driven by",
+    what_for: "compiles what Nim emits for C++, and the library that fuzz targets are driven by",
 };
 const NIM: Tool = Tool {
     program: "nim",
     packages: &["nim"],
     what_for: "compiles the Nim programs",
+};
+const PIP: Tool = Tool {
+    program: "pip3",
+    packages: &["python3-pip"],
+    what_for: "gets Nim 2, which Debian does not have",
 };
 const VALGRIND: Tool = Tool {
     program: "valgrind",
@@ -76,7 +81,9 @@ const XVFB: Tool = Tool {
     what_for: "a display for a game",
 };
 
-pub const FOR_TESTS: &[Tool] = &[CC, NIM, VALGRIND, GDB, BINUTILS, MOLD, CLANG, GIT, TMUX];
+pub const FOR_TESTS: &[Tool] = &[
+    CC, CXX, NIM, PIP, VALGRIND, GDB, BINUTILS, MOLD, CLANG, GIT, TMUX,
+];
 /// What programs of the field need that tests do not.
 pub const FOR_FIELD: &[Tool] = &[CC, TMUX, XVFB];
 pub const FOR_FUZZ: &[Tool] = &[CC, CXX];

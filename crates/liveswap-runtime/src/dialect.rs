@@ -119,6 +119,15 @@ pub struct Examined<'a> {
     pub reload: bool,
 }
 
+/// What a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SymbolKind {
+    /// A proc.
+    Proc,
+    /// A global.
+    Global,
+}
+
 /// What a compiler's output adds to the module protocol. The defaults add nothing.
 pub trait Dialect: Send + Sync + 'static {
     /// Looks at a module's file before it is loaded, and may change the private copy that will be loaded.
@@ -176,7 +185,7 @@ pub trait Dialect: Send + Sync + 'static {
     fn global_registered(&self, _name: &[u8], _address: NonNull<u8>) {}
 
     /// The part of a name that does not change from build to build.
-    fn identity(&self, name: &[u8]) -> Vec<u8> {
+    fn identity(&self, name: &[u8], _kind: SymbolKind) -> Vec<u8> {
         name.to_vec()
     }
 
@@ -188,6 +197,11 @@ pub trait Dialect: Send + Sync + 'static {
     /// Whether living data may go on referring to a global that no module registers any more, so
     /// that it must stay, and be the same if it returns.
     fn keeps_global(&self, _name: &[u8]) -> bool {
+        false
+    }
+
+    /// Whether a global of this name that was registered without a marker may hold references of a collector's.
+    fn holds_unmarked(&self, _name: &[u8]) -> bool {
         false
     }
 

@@ -31,7 +31,7 @@ mod turn;
 
 pub use dialect::{
     Build, ChangedModule, Detached, Dialect, Examined, KnownSymbol, Plain, Removed, RemovedProc,
-    SymbolId, SymbolPlan,
+    SymbolId, SymbolKind, SymbolPlan,
 };
 pub use error::{Error, Step};
 pub use image::{
@@ -42,6 +42,6 @@ pub use registry::{GlobalId, ProcId};
 pub use runtime::{Begin, Program, Refusal, Roots, Runtime};
 pub use settings::{KeepImages, Settings};
 pub use slots::CodeAddress;
-pub use storage::ALIGNMENT as GLOBAL_ALIGNMENT;
+pub use storage::{ALIGNMENT as GLOBAL_ALIGNMENT, Unmarked};
 pub use symbol_ref::SymbolRef;
 pub use sys::process::{at_exit, stderr_line};

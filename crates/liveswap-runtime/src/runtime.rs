@@ -8,6 +8,7 @@ use crate::discover::{self, RefusedFile};
 use crate::error::Error;
 use crate::image::{Entry, HandlerFn, Image, Linkage, ModuleCall};
 use crate::registry::{GlobalMarker, Handler, Registered, Registry};
+use crate::storage::Unmarked;
 use crate::transaction::{Outcome, Transaction};
 use crate::turn::Turn;
 use crate::{CodeAddress, Name, Settings, SymbolRef};
@@ -17,6 +18,8 @@ use crate::{CodeAddress, Name, Settings, SymbolRef};
 pub struct Roots {
     /// Functions that show what globals refer to.
     pub markers: Vec<GlobalMarker>,
+    /// Memory of globals that nobody shows the collector, and that may hold references.
+    pub unmarked: Vec<Unmarked>,
     /// Environments of handlers that the run-time holds.
     pub environments: Vec<usize>,
     /// No image is closed while somebody goes through the markers in it.
@@ -268,6 +271,7 @@ impl Runtime {
             let version = state.registry.roots_version;
             let roots = Roots {
                 markers,
+                unmarked: state.registry.unmarked(self.dialect()),
                 environments,
                 _images: state.registry.images().cloned().collect(),
             };

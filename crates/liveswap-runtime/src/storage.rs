@@ -2,6 +2,7 @@
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use crate::sys::memory::Pages;
 
@@ -56,7 +57,7 @@ impl Storage {
     }
 
     /// Zeroes it again, for another life under the same address. What others have made stays as it is.
-    pub fn clear(&mut self) {
+    pub fn clear(&self) {
         let size = match &self.memory {
             Memory::Heap(_, layout) => layout.size(),
             Memory::Pages(pages) => pages.len(),
@@ -74,6 +75,33 @@ impl Storage {
             Memory::Pages(pages) => pages.base(),
             Memory::Others(memory) => *memory,
         }
+    }
+}
+
+/// Memory of a global that the collector has to look at word by word. It stays as long as this.
+#[derive(Debug)]
+pub struct Unmarked {
+    storage: Arc<Storage>,
+    /// In bytes.
+    size: usize,
+}
+
+impl Unmarked {
+    /// The `size` bytes of a global. `None` if others made the memory: they look after it.
+    pub(crate) fn new(storage: &Arc<Storage>, size: usize) -> Option<Unmarked> {
+        let ours = !matches!(storage.memory, Memory::Others(_)) && size >= size_of::<usize>();
+        ours.then(|| Unmarked {
+            storage: Arc::clone(storage),
+            size,
+        })
+    }
+
+    /// The words that are there now.
+    pub fn words(&self) -> impl Iterator<Item = usize> + '_ {
+        let start = self.storage.address().as_ptr() as *const usize;
+        // SAFETY: the storage has at least `size` bytes and is aligned for any type. Other threads of the program
+        // may write to it: whole words, one at a time, as far as they hold references.
+        (0..self.size / size_of::<usize>()).map(move |n| unsafe { start.add(n).read_volatile() })
     }
 }
 

@@ -6,12 +6,14 @@
 
 use std::ffi::{c_char, c_void};
 use std::ptr::NonNull;
+use std::sync::atomic::Ordering;
 
 use liveswap_runtime::{
     Begin, CodeAddress, Entry, Error, HandlerFn, Linkage, Name, ProcGetter, Program, Refusal,
     SymbolRef, name_from_c, name_list,
 };
 
+use crate::collector::exceptions;
 use crate::door::{door, guarded, say};
 use crate::{collector, nim_string};
 
@@ -214,7 +216,12 @@ pub unsafe extern "C-unwind" fn hcrInit(
     });
     if begun {
         guarded("hcrInit", (), || collector::adopt(&door().nim));
-        let mut next = || guarded("hcrInit", None, || door().runtime.next_call());
+        let mut next = || {
+            guarded("hcrInit", None, || {
+                exceptions::watch_uncaught();
+                door().runtime.next_call()
+            })
+        };
         door().runtime.run_calls(&mut next);
     }
 }
@@ -294,6 +301,12 @@ pub unsafe extern "C-unwind" fn hcrAddEventHandler(
 ) {
     guarded("hcrAddEventHandler", (), || match function {
         Some(function) => {
+            let nim = &door().nim;
+            let environment = if nim.version_two.load(Ordering::Relaxed) {
+                std::ptr::null_mut()
+            } else {
+                environment
+            };
             door().runtime.add_handler(
                 is_before != 0,
                 HandlerFn {
@@ -326,6 +339,6 @@ pub extern "C-unwind" fn hcrMarkGlobals() {
         unsafe { marker() };
     }
     guarded("hcrMarkGlobals", (), || {
-        collector::visit(&door().nim, &roots.environments)
+        collector::visit(&door().nim, &roots)
     });
 }

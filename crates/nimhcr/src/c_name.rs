@@ -59,6 +59,16 @@ impl<'a> CName<'a> {
         [self.ident, self.owner, &tail].join(&b"\0"[..])
     }
 
+    /// What stays the same of a variable's name. In Nim 2.x its hash takes in how many symbols of the same name, locals and
+    /// parameters too, come before it in the module.
+    pub(crate) fn identity_of_variable(&self) -> Vec<u8> {
+        if self.version_two {
+            [self.ident, self.owner].join(&b"\0"[..])
+        } else {
+            self.identity()
+        }
+    }
+
     /// A proc without a name of its own: only its place tells it from others of its signature.
     pub(crate) fn is_anonymous(&self) -> bool {
         self.ident.starts_with(b"colonanonymous")
@@ -68,6 +78,11 @@ impl<'a> CName<'a> {
 /// What of a name stays the same from build to build.
 pub(crate) fn identity(name: &[u8]) -> Vec<u8> {
     CName::parse(name).map_or_else(|| name.to_vec(), |name| name.identity())
+}
+
+/// What of a variable's name stays the same from build to build.
+pub(crate) fn identity_of_variable(name: &[u8]) -> Vec<u8> {
+    CName::parse(name).map_or_else(|| name.to_vec(), |name| name.identity_of_variable())
 }
 
 /// Where the last `___` begins.
@@ -150,6 +165,20 @@ mod tests {
         let name = CName::parse(b"getB__modb_u95___ALFGo79bhrCfxa0QDb5XDLw").unwrap();
         assert!(name.version_two);
         assert_eq!(name.item, 95);
+    }
+
+    #[test]
+    fn variables_of_nim_2_are_known_without_their_hash() {
+        let one = identity_of_variable(b"id__lexer_u78___nMZXm9aQkgMLxwZEiKJWDzw");
+        assert_eq!(
+            one,
+            identity_of_variable(b"id__lexer_u137___n9aNBgAlAf1a02CpsRYgvug")
+        );
+        let old = identity_of_variable(b"id__lexer_78___nMZXm9aQkgMLxwZEiKJWDzw");
+        assert_ne!(
+            old,
+            identity_of_variable(b"id__lexer_137___n9aNBgAlAf1a02CpsRYgvug")
+        );
     }
 
     #[test]

@@ -120,6 +120,16 @@ mod tests {
     }
 
     #[test]
+    fn code_behind_a_line_number_counts() {
+        let text = |number: u32, sum: &str| {
+            let line = format!("\tnimln_({number});\t\tnimlf_(9, \"a b.nim\");\tx = {sum};\n");
+            read(&file(&line, "", [10, 20], "hi"), 10, ITERATOR)
+        };
+        assert!(text(7, "a + 1").may_go_on_in(&text(8, "a + 1")));
+        assert!(!text(7, "a + 1").may_go_on_in(&text(7, "a + 2")));
+    }
+
+    #[test]
     fn other_code_or_another_constant_makes_another_iterator() {
         let old = read(&file("\tx = 1;\n", "", [10, 20], "hi"), 10, ITERATOR);
         let code = read(&file("\tx = 2;\n", "", [10, 20], "hi"), 10, ITERATOR);

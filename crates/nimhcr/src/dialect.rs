@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use liveswap_runtime::{
     Build, ChangedModule, CodeAddress, Dialect, Examined, Name, Note, Removed, RemovedProc,
-    SymbolPlan,
+    SymbolKind, SymbolPlan,
 };
 
 use crate::c_name::{self, CName};
@@ -19,6 +19,9 @@ use crate::{door, layouts, matching, type_infos};
 /// Where type infos are kept: they belong to the program. The compiler gives each to the module that
 /// happens to use its type first, and that may be another one after an edit.
 const PROGRAM: &[u8] = b"";
+
+const NOT_REFC: &str = "it is compiled with --mm:arc or --mm:orc (the default of Nim 2), for which the compiler's own code \
+    for reloadable programs crashes or does not compile once something is edited; compile program and libnimrtl with --mm:refc";
 
 pub(crate) struct NimDialect {
     nim: Arc<Nim>,
@@ -33,10 +36,10 @@ impl NimDialect {
 impl Dialect for NimDialect {
     fn examine(&self, module: &mut Examined<'_>) -> Option<Note> {
         let facts = Facts::gather(module, &self.nim.thread_vars);
+        if facts.version_two {
+            self.nim.version_two.store(true, Ordering::Relaxed);
+        }
         if let Some(symbols) = &facts.symbols {
-            if symbols.version_two {
-                self.nim.version_two.store(true, Ordering::Relaxed);
-            }
             self.nim.add_constants(&symbols.constants);
         }
         Some(Arc::new(facts))
@@ -46,6 +49,9 @@ impl Dialect for NimDialect {
         let Some(facts) = Facts::of(Some(note)) else {
             return Ok(());
         };
+        if facts.arc_or_orc {
+            return Err(NOT_REFC.to_owned());
+        }
         if let Some(emulated) = &facts.emulated {
             self.nim.emulated.admits(emulated)?;
         }
@@ -112,8 +118,11 @@ impl Dialect for NimDialect {
         plan
     }
 
-    fn identity(&self, name: &[u8]) -> Vec<u8> {
-        c_name::identity(name)
+    fn identity(&self, name: &[u8], kind: SymbolKind) -> Vec<u8> {
+        match kind {
+            SymbolKind::Proc => c_name::identity(name),
+            SymbolKind::Global => c_name::identity_of_variable(name),
+        }
     }
 
     fn home(&self, name: &[u8]) -> Option<&'static [u8]> {
@@ -145,6 +154,11 @@ impl Dialect for NimDialect {
         // Type infos and their nodes: living objects and other type infos refer to them.
         type_infos::is_type_info(name)
             || (name.starts_with(b"TM__") && CName::parse(name).is_none())
+    }
+
+    fn holds_unmarked(&self, name: &[u8]) -> bool {
+        // Nim 1.6 gives each global that holds references a marker, 2.x none.
+        self.nim.version_two.load(Ordering::Relaxed) && !self.keeps_global(name)
     }
 
     fn memory_of_global(&self, name: &[u8], size: usize) -> Option<NonNull<u8>> {

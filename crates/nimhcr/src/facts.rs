@@ -21,8 +21,14 @@ pub(crate) struct Facts {
     /// Fingerprints of the bodies of anonymous procs, by name.
     pub(crate) bodies: HashMap<Vec<u8>, u64>,
     pub(crate) layouts: Layouts,
+    /// The compiler is 2.x, as far as can be told.
+    pub(crate) version_two: bool,
+    /// Objects are counted without a collector.
+    pub(crate) arc_or_orc: bool,
     /// Procs by their `{.global.}` variables.
     pub(crate) globals_of_procs: HashMap<Vec<u8>, Vec<u8>>,
+    /// The C file told of them.
+    pub(crate) owners_are_known: bool,
     /// `None` if neither the library's symbol table nor the C file tells; empty for the first build,
     /// which is matched with nothing.
     pub(crate) symbols: Option<Symbols>,
@@ -45,6 +51,8 @@ pub(crate) struct Symbols {
     /// Names that change from build to build.
     pub(crate) unstable: HashSet<Vec<u8>>,
     pub(crate) version_two: bool,
+    /// Type infos are those of arc and orc.
+    pub(crate) arc_or_orc: bool,
 }
 
 impl Facts {
@@ -60,7 +68,10 @@ impl Facts {
             closures: None,
             bodies: HashMap::new(),
             layouts: Layouts::new(),
+            arc_or_orc: symbols.as_ref().is_some_and(|symbols| symbols.arc_or_orc),
+            version_two: symbols.as_ref().is_some_and(|symbols| symbols.version_two),
             globals_of_procs: HashMap::new(),
+            owners_are_known: false,
             symbols,
             thread_vars: None,
             emulated: None,
@@ -69,10 +80,13 @@ impl Facts {
         };
         if let Some(file) = CFile::of_library(module.as_path()) {
             let definitions = Definitions::new(&file.text);
+            facts.version_two |= file.is_of_version_two();
+            facts.arc_or_orc |= file.is_arc_or_orc();
             facts.closures = Some(closures::of_file(&file, &definitions));
             facts.bodies = definitions.anonymous_bodies(&file);
             if !file.doubtful {
                 facts.globals_of_procs = file.globals_of_procs();
+                facts.owners_are_known = true;
             }
             facts.layouts = layouts::of_file(&file, &definitions);
             if facts.symbols.is_none() && !file.doubtful {
@@ -108,6 +122,7 @@ impl Symbols {
             let constant = name.strip_suffix(b"_const");
             let name = proc.or(constant).unwrap_or(name);
             let parsed = CName::parse(name);
+            symbols.arc_or_orc |= name.starts_with(b"NTIv2");
             symbols.version_two |= parsed.as_ref().is_some_and(|name| name.version_two);
             if !reload {
                 return;

@@ -70,6 +70,18 @@ mod tests {
     }
 
     #[test]
+    fn structs_of_the_cpp_backend_have_bases_and_may_be_empty() {
+        const CPP: &str = "struct tyObject_ValueError__Q1 : public Exception {\n};\nNI a;\n\
+            struct tyObject_Shape__Q2 : public RootObj {\nNI side;\n};\n\
+            struct tyObject_Square__Q3 : public tyObject_Shape__Q2 {\n};\n";
+        let other_text = CPP.replace("NI a;", "NI b;");
+        assert!(changed(&layouts(CPP), &layouts(&other_text)).is_empty());
+        let new = CPP.replace("NI side;", "NF side;");
+        let changed = changed(&layouts(CPP), &layouts(&new));
+        assert_eq!(changed.into_iter().collect::<Vec<_>>(), ["Shape", "Square"]);
+    }
+
+    #[test]
     fn environments_and_removed_types_are_no_news() {
         let new = OLD
             .replace("NI a;", "NI a;\nNI b;")

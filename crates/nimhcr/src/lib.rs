@@ -6,7 +6,7 @@
 //!
 //! Start reading at `abi.rs` (the exports), then `dialect.rs` (what Nim adds to the protocol) and
 //! what it rests on: `c_name.rs`, `align.rs` and `closures.rs` (identity across builds), and
-//! `collector.rs`.
+//! `collector`.
 
 mod abi;
 mod align;

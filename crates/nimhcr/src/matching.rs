@@ -18,6 +18,8 @@ pub(crate) struct Matching<'a> {
     loaded: Vec<&'a Facts>,
     plan: SymbolPlan,
     closures_in_flight: bool,
+    /// The C files of the module that is matched told which globals belong to procs, before and now.
+    owners_are_known: bool,
 }
 
 /// An old or new symbol, in the order of the source.
@@ -45,6 +47,7 @@ pub(crate) fn plan(
             .collect(),
         plan: SymbolPlan::default(),
         closures_in_flight: false,
+        owners_are_known: false,
     };
     let changed_names: HashSet<&[u8]> = changed.iter().map(|module| &*module.module).collect();
     for (at, module) in changed.iter().enumerate() {
@@ -56,6 +59,9 @@ pub(crate) fn plan(
             matching.plan.by_order.push(at);
             continue;
         };
+        let old = Facts::of(module.old.as_ref());
+        matching.owners_are_known =
+            facts.owners_are_known && old.is_some_and(|old| old.owners_are_known);
         // The module's own symbols may be defined in the libraries of others too (inline procs).
         let own = |symbol: &&KnownSymbol| symbol.owner == module.module;
         let names = matching.unstable_names();
@@ -184,9 +190,12 @@ impl<'a> Matching<'a> {
             let Some(o) = *partner else { continue };
             let owner = proc(&self.new, &new[n]);
             let before = proc(&self.loaded, &old[o]);
-            if let (Some(owner), Some(before)) = (owner, before)
-                && owner != before
-            {
+            let differs = match (&owner, &before) {
+                (Some(owner), Some(before)) => owner != before,
+                // Their hashes would differ if they told anything.
+                _ => owner.is_some() != before.is_some() && self.owners_are_known,
+            };
+            if differs {
                 *partner = None;
                 parted.push((n, owner));
             }
@@ -196,11 +205,11 @@ impl<'a> Matching<'a> {
         }
         let mut taken: HashSet<usize> = matched.iter().flatten().copied().collect();
         for (n, owner) in parted {
-            let identity = c_name::identity(new[n].name);
+            let identity = c_name::identity_of_variable(new[n].name);
             let partner = (0..old.len()).find(|o| {
                 !taken.contains(o)
-                    && c_name::identity(old[*o].name) == identity
-                    && proc(&self.loaded, &old[*o]).as_ref() == Some(&owner)
+                    && c_name::identity_of_variable(old[*o].name) == identity
+                    && proc(&self.loaded, &old[*o]) == owner
             });
             taken.extend(partner);
             matched[n] = partner;
@@ -213,7 +222,11 @@ impl<'a> Matching<'a> {
             let name = CName::parse(symbol.name);
             let anonymous = proc && name.as_ref().is_some_and(CName::is_anonymous);
             Item {
-                identity: c_name::identity(symbol.name),
+                identity: if proc {
+                    c_name::identity(symbol.name)
+                } else {
+                    c_name::identity_of_variable(symbol.name)
+                },
                 body: anonymous.then(|| Self::body(facts, symbol.name)).flatten(),
                 kind: match (anonymous, proc) {
                     (true, _) => Kind::Anonymous,

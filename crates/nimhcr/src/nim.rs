@@ -1,6 +1,6 @@
 //! What this process has of Nim.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use hashbrown::HashSet;
@@ -26,8 +26,9 @@ pub(crate) struct Nim {
 }
 
 impl Nim {
-    /// Learns from the system module where the standard library is: `…@slib@ssystem.nim.c.so`, `@s`
-    /// standing for a slash of the source's path.
+    /// Learns from the system module where the standard library is: `…@slib@ssystem.nim.c.so` in Nim 1.6, `@s`
+    /// standing for a slash of the source's path; `…@psystem.nim.c.so` in 2.x, `@p` standing for the folders in which
+    /// modules are searched for, so that installed packages count as well.
     pub(crate) fn set_system(&self, system: &[u8]) {
         let file = b"system.nim.c";
         let end = system
@@ -35,8 +36,11 @@ impl Nim {
             .rposition(|window| window == file);
         if let Some(folder) = end
             .map(|end| &system[..end])
-            .filter(|it| it.ends_with(b"@s"))
+            .filter(|it| it.ends_with(b"@s") || it.ends_with(b"@p"))
         {
+            if folder.ends_with(b"@p") {
+                self.version_two.store(true, Ordering::Relaxed);
+            }
             // A second program in this process would have the same.
             let _ = self.standard.set(folder.to_vec());
         }
@@ -76,6 +80,14 @@ mod tests {
         assert!(!nim.is_standard(b"/c/lib@m..@susr@slib@snim@slib@spure@sos.nim.c.so"));
         nim.set_system(b"/c/lib@m..@susr@slib@snim@slib@ssystem.nim.c.so");
         assert!(nim.is_standard(b"/c/lib@m..@susr@slib@snim@slib@spure@sos.nim.c.so"));
+        assert!(!nim.is_standard(b"/c/lib@mlogic.nim.c.so"));
+    }
+
+    #[test]
+    fn the_standard_library_of_nim_2_is_found_by_search() {
+        let nim = Nim::default();
+        nim.set_system(b"/c/lib@psystem.nim.c.so");
+        assert!(nim.is_standard(b"/c/lib@pstd@scmdline.nim.c.so"));
         assert!(!nim.is_standard(b"/c/lib@mlogic.nim.c.so"));
     }
 

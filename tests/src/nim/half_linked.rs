@@ -72,7 +72,9 @@ impl Waiting {
     /// When the build has not replaced it, or it is the last one: that must be said with
     /// [`Waiting::let_all_in`].
     pub fn let_in(&self, module: &str) {
-        let name = format!("lib@m{module}.nim.c.so");
+        let is_it = |name: &String| name.starts_with(&format!("lib@m{module}.nim.c"));
+        let name = libraries(&self.libraries).into_iter().find(is_it);
+        let name = name.unwrap_or_else(|| panic!("the new build has no library of {module}"));
         fs::rename(self.libraries.join(&name), self.nimcache.join(&name))
             .unwrap_or_else(|error| panic!("{name} of the new build: {error}"));
         assert!(

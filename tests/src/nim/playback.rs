@@ -1,6 +1,5 @@
 //! Plays a case: does what its transcript says and compares every answer.
 
-use std::env;
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
@@ -10,7 +9,6 @@ use super::half_linked::{OldLibraries, Waiting};
 use super::project::Project;
 use super::toolchain::{self, Build};
 use super::transcript::{self, Action, Step};
-use crate::library::nimhcr_library;
 use crate::process::{Exit, Process};
 
 /// The line with which every program ends an answer.
@@ -80,7 +78,7 @@ impl Session {
     }
 
     fn play(mut self) {
-        let steps = transcript::read(&self.transcript);
+        let steps = transcript::read(&self.transcript, self.build.compiler);
         for (index, step) in steps.iter().enumerate() {
             self.perform(step, is_last_answer(&steps[index + 1..]));
         }
@@ -165,14 +163,11 @@ impl Session {
     }
 
     fn command(&self, arguments: &[String]) -> Command {
-        let ours = nimhcr_library().parent().expect("a file lies in a folder");
-        let nims = toolchain::run_time_library(self.build);
-        let path = env::join_paths([ours, &nims]).expect("no colons in the tests' paths");
         let mut command = Command::new(self.program_file());
         command
             .args(arguments)
             .current_dir(&self.folder)
-            .env("LD_LIBRARY_PATH", path)
+            .env("LD_LIBRARY_PATH", toolchain::library_path(self.build))
             .env_remove("LIVESWAP_LOG")
             .envs(self.settings.iter().map(|(name, value)| (name, value)));
         command
@@ -275,10 +270,10 @@ impl Session {
 
     fn at(&self, step: &Step) -> String {
         format!(
-            "{}:{} ({:?} build)",
+            "{}:{} (Nim {})",
             self.transcript.display(),
             step.line,
-            self.build
+            self.build.name()
         )
     }
 }

@@ -17,10 +17,14 @@
 //! > LINE                       LINE goes to the program's standard input
 //! ```
 //!
+//! A line of any kind that begins with `1| ` or `2| ` is there only for that compiler (1.6 or 2.2).
+//!
 //! Every other line is a line that the program prints. It ends each answer with a line that holds
 //! only `~`, which is not noted here.
 
 use std::path::Path;
+
+use super::toolchain::Compiler;
 
 /// What is done to the program, or waited for.
 #[derive(Debug)]
@@ -51,7 +55,7 @@ pub struct Step {
 ///
 /// # Panics
 /// When a line of it cannot be understood: the fixture is wrong then.
-pub fn read(path: &Path) -> Vec<Step> {
+pub fn read(path: &Path, compiler: Compiler) -> Vec<Step> {
     let text = std::fs::read_to_string(path)
         .unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()));
     let mut steps: Vec<Step> = Vec::new();
@@ -60,6 +64,11 @@ pub fn read(path: &Path) -> Vec<Step> {
         if line.starts_with('#') {
             continue;
         }
+        let line = match line.split_once("| ") {
+            Some((name, rest)) if name == compiler.name() => rest,
+            Some((name, _)) if Compiler::ALL.iter().any(|it| it.name() == name) => continue,
+            _ => line,
+        };
         let action = if let Some(rest) = line.strip_prefix("> ") {
             Some(Action::Send(rest.to_owned()))
         } else {

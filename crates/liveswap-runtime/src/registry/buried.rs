@@ -1,11 +1,13 @@
 //! Removed globals: their memory stays as long as somebody may know the address.
 
+use std::sync::Arc;
+
 use super::globals::{GlobalMarker, GlobalRegistration, marker_address};
 use super::{Global, ModuleId, Registry};
 use crate::Name;
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, SymbolKind};
 use crate::image::{Image, ImageId, MAIN_PROGRAM};
-use crate::storage::Storage;
+use crate::storage::{Storage, Unmarked};
 
 /// Memory of a removed global, or of one that moved because its size changed.
 #[derive(Debug)]
@@ -13,7 +15,7 @@ pub(crate) struct Buried {
     module: ModuleId,
     name: Name,
     size: Option<usize>,
-    storage: Storage,
+    storage: Arc<Storage>,
     /// Sorted: the images that were told the address.
     holders: Vec<ImageId>,
     /// Old code may still put things there: the collector goes on looking, as long as the images of
@@ -22,6 +24,12 @@ pub(crate) struct Buried {
 }
 
 impl Buried {
+    /// Its memory, if the collector has to look at it.
+    pub(super) fn unmarked(&self, dialect: &dyn Dialect) -> Option<Unmarked> {
+        let nobody_marks = self.markers.is_empty() && dialect.holds_unmarked(&self.name);
+        Unmarked::new(&self.storage, self.size.filter(|_| nobody_marks)?)
+    }
+
     /// What is left of a global.
     pub(super) fn new(global: Global) -> Buried {
         Buried {
@@ -35,7 +43,7 @@ impl Buried {
     }
 
     /// The place that a global leaves for one of another size.
-    pub(super) fn left_by(global: &mut Global, old: Storage) -> Buried {
+    pub(super) fn left_by(global: &mut Global, old: Arc<Storage>) -> Buried {
         Buried {
             module: global.module,
             name: global.name.clone(),
@@ -60,15 +68,15 @@ impl Registry {
         module: ModuleId,
         name: &[u8],
         size: usize,
-    ) -> Option<Storage> {
-        let identity = dialect.identity(name);
+    ) -> Option<Arc<Storage>> {
+        let identity = dialect.identity(name, SymbolKind::Global);
         let at = self.buried.iter().rposition(|buried| {
             buried.module == module
                 && buried.size == Some(size)
                 && buried.holders.first() == Some(&MAIN_PROGRAM)
-                && dialect.identity(&buried.name) == identity
+                && dialect.identity(&buried.name, SymbolKind::Global) == identity
         })?;
-        let mut buried = self.buried.swap_remove(at);
+        let buried = self.buried.swap_remove(at);
         self.roots_version += 1;
         buried.storage.clear();
         Some(buried.storage)

@@ -2,12 +2,13 @@
 
 use super::journal::Question;
 use super::{Buried, Caller, ModuleId, Phase, Registry};
-use crate::dialect::{Dialect, SymbolId};
+use crate::dialect::{Dialect, SymbolId, SymbolKind};
 use crate::error::Error;
 use crate::image::{ImageId, MAIN_PROGRAM};
-use crate::storage::Storage;
+use crate::storage::{Storage, Unmarked};
 use crate::{CodeAddress, Name, SymbolRef};
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 /// A global that the run-time knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,12 +34,12 @@ pub(crate) struct GlobalRegistration {
 pub(crate) struct Global {
     pub(super) module: ModuleId,
     pub(super) name: Name,
-    pub(super) storage: Storage,
+    pub(super) storage: Arc<Storage>,
     /// Size in bytes; `None` until it is registered.
     pub(super) size: Option<usize>,
     pub(crate) registrations: Vec<GlobalRegistration>,
     /// Storage of the same global at other sizes, for globals that living data may refer to.
-    former: Vec<(usize, Storage)>,
+    former: Vec<(usize, Arc<Storage>)>,
     /// Sorted: the images that were told the address.
     pub(super) holders: Vec<ImageId>,
     born: u64,
@@ -46,6 +47,16 @@ pub(crate) struct Global {
     initialised_by: Option<(ModuleId, u64)>,
     /// Its first name, by which the main program may ask, was taken away.
     renamed: bool,
+}
+
+impl Global {
+    /// Its memory, if the collector has to look at it and nobody shows it what it refers to.
+    pub(super) fn unmarked(&self, dialect: &dyn Dialect) -> Option<Unmarked> {
+        let mut markers = self.registrations.iter().map(|one| one.marker);
+        let nobody_marks =
+            markers.all(|marker| marker.is_none()) && dialect.holds_unmarked(&self.name);
+        Unmarked::new(&self.storage, self.size.filter(|_| nobody_marks)?)
+    }
 }
 
 /// What a registration came to.
@@ -104,7 +115,7 @@ impl Registry {
         let bytes =
             usize::try_from(size).map_err(|_| no_memory(self, "negative size".to_owned()))?;
         let found = self.find_global(caller, module, name).or_else(|| {
-            match self.claim_by_order(dialect, module, name) {
+            match self.claim_by_order(dialect, module, name, SymbolKind::Global) {
                 Some(SymbolId::Global(id)) => {
                     self.set_global_name(id, Name::new(name));
                     Some(id)
@@ -119,11 +130,11 @@ impl Registry {
                 let main_knows_it = returned.is_some();
                 let storage = match returned {
                     Some(storage) => storage,
-                    None => match dialect.memory_of_global(name, bytes) {
+                    None => Arc::new(match dialect.memory_of_global(name, bytes) {
                         Some(memory) => Storage::of_others(memory),
                         None => Storage::new(bytes)
                             .map_err(|error| no_memory(self, error.to_string()))?,
-                    },
+                    }),
                 };
                 let id = self.new_global(module, Name::new(name), storage);
                 if main_knows_it && let Some(global) = self.globals[id.0 as usize].as_mut() {
@@ -143,7 +154,7 @@ impl Registry {
             let fresh = match global.former.iter().position(|(size, _)| *size == bytes) {
                 Some(at) if kept => global.former.swap_remove(at).1,
                 _ => match Storage::new(bytes) {
-                    Ok(fresh) => fresh,
+                    Ok(fresh) => Arc::new(fresh),
                     Err(error) => return Err(no_memory(self, error.to_string())),
                 },
             };
@@ -186,7 +197,8 @@ impl Registry {
                 None
             }
         };
-        if old_marker.map(|marker| marker as usize) != marker.map(|marker| marker as usize) {
+        if first || old_marker.map(|marker| marker as usize) != marker.map(|marker| marker as usize)
+        {
             self.roots_version += 1;
         }
         if first {
@@ -229,7 +241,7 @@ impl Registry {
                     size: ROOM_AHEAD as isize,
                     cause: error.to_string(),
                 })?;
-                self.new_global(module, Name::new(name), storage)
+                self.new_global(module, Name::new(name), Arc::new(storage))
             }
         };
         let kept = dialect.keeps_global(name);
@@ -304,7 +316,7 @@ impl Registry {
             .is_some_and(|global| *global.name == *name)
     }
 
-    fn new_global(&mut self, module: ModuleId, name: Name, storage: Storage) -> GlobalId {
+    fn new_global(&mut self, module: ModuleId, name: Name, storage: Arc<Storage>) -> GlobalId {
         // Numbers of removed globals are used again: nothing refers to them.
         let id = self.free_globals.pop().unwrap_or_else(|| {
             self.globals.push(None);

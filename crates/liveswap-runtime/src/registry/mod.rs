@@ -20,9 +20,10 @@ pub(crate) use globals::{Global, GlobalMarker, Registered};
 pub use procs::ProcId;
 pub(crate) use procs::{Proc, ProcState};
 
-use crate::dialect::SymbolId;
+use crate::dialect::{Dialect, SymbolId};
 use crate::image::{HandlerFn, Image, ImageId, MAIN_PROGRAM};
 use crate::slots::SlotTable;
+use crate::storage::Unmarked;
 use crate::{Name, Settings, sys};
 
 /// Index of a module; modules are never forgotten, because their slots are permanent.
@@ -328,6 +329,19 @@ impl Registry {
             .iter()
             .filter_map(|module| module.image.as_ref())
             .chain(self.retired.iter().map(|retired| &retired.image))
+    }
+
+    /// Memory of globals that the collector has to look at itself.
+    pub(crate) fn unmarked(&self, dialect: &dyn Dialect) -> Vec<Unmarked> {
+        let globals = self.globals.iter().flatten();
+        globals
+            .filter_map(|global| global.unmarked(dialect))
+            .chain(
+                self.buried
+                    .iter()
+                    .filter_map(|buried| buried.unmarked(dialect)),
+            )
+            .collect()
     }
 
     /// The collector's roots: markers of globals, and environments of handlers.

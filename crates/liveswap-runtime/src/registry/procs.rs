@@ -2,7 +2,7 @@
 
 use super::journal::Question;
 use super::{Caller, ModuleId, Phase, Registry};
-use crate::dialect::{Dialect, SymbolId};
+use crate::dialect::{Dialect, SymbolId, SymbolKind};
 use crate::error::Error;
 use crate::slots::{SlotError, SlotIndex, SlotTable};
 use crate::{CodeAddress, Name, SymbolRef};
@@ -78,7 +78,7 @@ impl Registry {
         let name = symbol.name();
         let id = match self.find_proc(caller, module, name) {
             Some(id) => self.claim_for(dialect, module, name, id),
-            None => match self.claim_by_order(dialect, module, name) {
+            None => match self.claim_by_order(dialect, module, name, SymbolKind::Proc) {
                 Some(SymbolId::Proc(id)) => {
                     self.set_proc_name(id, Name::new(name));
                     id
@@ -302,7 +302,8 @@ impl Registry {
         if self.procs[listed.0 as usize].state != ProcState::Pending {
             return listed;
         }
-        let Some(SymbolId::Proc(id)) = self.claim_by_order(dialect, module, name) else {
+        let Some(SymbolId::Proc(id)) = self.claim_by_order(dialect, module, name, SymbolKind::Proc)
+        else {
             return listed;
         };
         self.unlist_proc(listed);
@@ -318,9 +319,10 @@ impl Registry {
         dialect: &dyn Dialect,
         module: ModuleId,
         name: &[u8],
+        kind: SymbolKind,
     ) -> Option<SymbolId> {
         let pool = self.modules[module.0 as usize].by_order.as_mut()?;
-        pool.get_mut(&dialect.identity(name))?.pop_front()
+        pool.get_mut(&dialect.identity(name, kind))?.pop_front()
     }
 
     /// The slot table, reserved when the first proc needs it.

@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 
 use super::{ModuleId, ProcId, ProcState, Registry};
 use crate::Name;
-use crate::dialect::{ChangedModule, Detached, Dialect, KnownSymbol, SymbolId, SymbolPlan};
+use crate::dialect::{
+    ChangedModule, Detached, Dialect, KnownSymbol, SymbolId, SymbolKind, SymbolPlan,
+};
 use crate::image::Note;
 
 impl Registry {
@@ -179,7 +181,11 @@ impl Registry {
     ) {
         let mut pool: HashMap<Vec<u8>, VecDeque<SymbolId>> = HashMap::new();
         for symbol in description.symbols.iter().filter(|symbol| !symbol.parked) {
-            let identity = dialect.identity(&symbol.name);
+            let kind = match symbol.id {
+                SymbolId::Proc(_) => SymbolKind::Proc,
+                SymbolId::Global(_) => SymbolKind::Global,
+            };
+            let identity = dialect.identity(&symbol.name, kind);
             if *identity == *symbol.name {
                 continue;
             }

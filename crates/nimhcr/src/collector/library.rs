@@ -7,6 +7,7 @@ use std::path::Path;
 use hashbrown::HashMap;
 
 use crate::elf_symbols::{self, Symbol};
+use crate::threadvars::room;
 use crate::type_infos;
 
 const LIBRARY: &[u8] = b"libnimrtl.so";
@@ -24,7 +25,7 @@ pub(super) struct Library {
 }
 
 /// Symbols that are not exported. Those of procs and of most variables go on with `__system_…`.
-const HIDDEN: [&[u8]; 7] = [
+const HIDDEN: [&[u8]; 8] = [
     b"globalMarkers",
     b"globalMarkersLen",
     b"threadLocalMarkers",
@@ -32,6 +33,7 @@ const HIDDEN: [&[u8]; 7] = [
     b"gch",
     b"interiorAllocatedPtr",
     b"initGC",
+    b"currException",
 ];
 
 impl Library {
@@ -102,6 +104,15 @@ impl Library {
             let address = self.base.wrapping_add(symbol.address as usize);
             (&**name, address, symbol.size as usize)
         })
+    }
+
+    /// Where the calling thread has a hidden variable.
+    pub(super) fn address_for_this_thread(&self, variable: Symbol) -> usize {
+        if variable.thread_local {
+            room::thread_local(self.thread_locals, variable.address)
+        } else {
+            self.base.wrapping_add(variable.address as usize)
+        }
     }
 
     /// An exported function.

@@ -7,21 +7,23 @@
 //! `threadLocalMarkers`. Where that is impossible, automatic mark and sweep is switched off instead: cycles are
 //! then not freed, and nothing that lives is.
 
+pub(crate) mod exceptions;
 mod heap;
 mod library;
 
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr::NonNull;
-use std::sync::OnceLock;
-use std::sync::atomic::Ordering;
+use std::sync::{Once, OnceLock};
 
 use heap::Heap;
 use library::Library;
 
-use crate::door::{door, guarded};
+use liveswap_runtime::{Roots, Unmarked};
+
+use crate::door::{door, guarded, say};
 use crate::nim::Nim;
-use crate::threadvars::room;
+use crate::threadvars::room::Place;
 
 /// What a reference count grows by for one reference (refc's `rcIncrement`).
 const ONE_REFERENCE: isize = 8;
@@ -53,15 +55,30 @@ struct Start {
 /// Nobody makes objects in it, but what assigns references asks it where the stack begins: a reference on the stack
 /// is not counted. Nobody tells it, so nothing would be on the stack, references that were not counted when they came would be
 /// given up when they go, and objects that live would be freed. It must be the collector's own heap.
-pub(crate) const PROGRAMS_HEAP: &[u8] = b"gch__system_";
+const PROGRAMS_HEAP: &[u8] = b"gch__system_";
 
-/// Where the collector has the heaps of threads: number of a block of thread-locals, offset. `None` if they are
-/// smaller than what the program takes them for, or there are no threads.
-pub(crate) fn heap_of_threads(size: usize) -> Option<(u64, u64)> {
+/// Where `libnimrtl.so` has a thread-local of the program's copy of `system`, if both must have the same; `None` too if
+/// that is smaller than what the program takes it for. `of_threads`: each thread of the program has its own.
+pub(crate) fn shared_thread_local(name: &[u8], size: usize, of_threads: bool) -> Option<Place> {
+    let hidden: &[u8] = if name.starts_with(PROGRAMS_HEAP) {
+        b"gch"
+    } else if exceptions::is_under_way(name) {
+        b"currException"
+    } else {
+        return None;
+    };
     let library = Library::find()?;
-    let heap = library.hidden(b"gch")?;
-    (heap.thread_local && heap.size as usize >= size)
-        .then_some((library.thread_locals, heap.address))
+    let variable = library.hidden(hidden)?;
+    if (variable.size as usize) < size {
+        return None;
+    }
+    if of_threads {
+        let place = Place::Library(library.thread_locals, variable.address);
+        return variable.thread_local.then_some(place);
+    }
+    let address = library.address_for_this_thread(variable);
+    let place = exceptions::place_for_only_thread(address)?;
+    Some(place)
 }
 
 /// Where the collector has the heap of the calling thread, the only one: the program has none (the library may be
@@ -72,15 +89,13 @@ pub(crate) fn heap_of_process(name: &[u8], size: usize) -> Option<NonNull<u8>> {
     }
     let library = Library::find()?;
     let heap = library.hidden(b"gch")?;
-    let address = if heap.thread_local {
-        room::thread_local(library.thread_locals, heap.address)
-    } else {
-        library.base.wrapping_add(heap.address as usize)
-    };
+    let address = library.address_for_this_thread(heap);
     NonNull::new(address as *mut u8).filter(|_| heap.size as usize >= size)
 }
 
 static START: OnceLock<Start> = OnceLock::new();
+/// `GC_fullCollect()`, if it must not be called.
+static FULL_COLLECT: OnceLock<usize> = OnceLock::new();
 
 thread_local! {
     /// The calling thread has a heap.
@@ -99,12 +114,9 @@ pub(crate) fn adopt(nim: &Nim) {
         // SAFETY: `nimGCvisit(d: pointer, op: int)` in every Nim with this library.
         unsafe { std::mem::transmute::<*mut c_void, Visit>(visit) }
     });
-    let of_version_two = nim.version_two.load(Ordering::Relaxed);
     let globals = b"globalMarkers".as_slice();
-    let shown = visit.filter(|_| {
-        !of_version_two
-            && library.add_marker(globals, b"globalMarkersLen", crate::abi::hcrMarkGlobals)
-    });
+    let shown = visit
+        .filter(|_| library.add_marker(globals, b"globalMarkersLen", crate::abi::hcrMarkGlobals));
     let Some(visit) = shown else {
         return stop_sweeping(&library, "our globals");
     };
@@ -125,6 +137,10 @@ pub(crate) fn adopt(nim: &Nim) {
 }
 
 fn stop_sweeping(library: &Library, what: &str) {
+    if let Some(collect) = library.function(c"nimrtl_GC_fullCollect") {
+        // A second value would be the same.
+        let _ = FULL_COLLECT.set(collect as usize);
+    }
     match library.function(c"nimrtl_GC_disableMarkAndSweep") {
         Some(stop) => {
             tracing::info!("the collector cannot be shown {what}: mark and sweep is off");
@@ -135,14 +151,25 @@ fn stop_sweeping(library: &Library, what: &str) {
     }
 }
 
-/// Shows the collector the environments of handlers.
-pub(crate) fn visit(nim: &Nim, environments: &[usize]) {
+/// Shows the collector the environments of handlers, and what globals refer to that nobody else shows.
+pub(crate) fn visit(nim: &Nim, roots: &Roots) {
     let Some(collector) = nim.collector.get() else {
         return;
     };
-    for environment in environments {
+    for environment in &roots.environments {
         // SAFETY: environments are objects of this collector, counted by `hold` since they came.
         unsafe { (collector.visit)(*environment as *mut c_void, MARK_GLOBAL) };
+    }
+    let Some(heap) = &collector.heap else {
+        return;
+    };
+    let words = roots.unmarked.iter().flat_map(Unmarked::words);
+    // A variable holds the address of an object, never one inside of it.
+    for word in words.filter(|word| word.is_multiple_of(align_of::<usize>())) {
+        if let Some(object) = heap.object(word).filter(|object| *object == word) {
+            // SAFETY: an object of the calling thread's heap.
+            unsafe { (collector.visit)(object as *mut c_void, MARK_GLOBAL) };
+        }
     }
 }
 
@@ -209,11 +236,25 @@ fn prepare_threads(library: &Library) {
 #[inline]
 pub(crate) fn stands_for(function: usize) -> usize {
     let is_it = |start: &Start| start.set_stack_bottom as usize == function;
+    if FULL_COLLECT.get() == Some(&function) {
+        let ours: extern "C-unwind" fn() = full_collect;
+        return ours as usize;
+    }
     if START.get().is_some_and(is_it) {
         let ours: SetStackBottom = set_stack_bottom;
         return ours as usize;
     }
     function
+}
+
+/// Mark and sweep is off because the collector cannot see everything that lives; it must not run when the program asks
+/// for it, either.
+extern "C-unwind" fn full_collect() {
+    static SAID: Once = Once::new();
+    SAID.call_once(|| {
+        say("GC_fullCollect() does nothing: libnimrtl.so has no symbol table, so the collector cannot be shown globals and \
+             thread-locals");
+    });
 }
 
 unsafe extern "C-unwind" fn set_stack_bottom(bottom: *mut c_void) {

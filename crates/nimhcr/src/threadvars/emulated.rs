@@ -34,7 +34,11 @@ impl Emulated {
         let field = |line: &str| {
             let (kind, name) = line.trim().strip_suffix(';')?.rsplit_once(' ')?;
             let layout = definitions.layout(kind);
-            Some((c_name::identity(name.as_bytes()), kind.to_owned(), layout))
+            Some((
+                c_name::identity_of_variable(name.as_bytes()),
+                kind.to_owned(),
+                layout,
+            ))
         };
         Some(Emulated {
             fields: text[start..end].lines().filter_map(field).collect(),

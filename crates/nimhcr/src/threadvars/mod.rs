@@ -23,7 +23,7 @@ use self::relocatable::{Relocatable, SymbolKind};
 use self::room::Place;
 use crate::align::{Item, Kind, align};
 use crate::c_file::CFile;
-use crate::c_name::CName;
+use crate::c_name::{self, CName};
 use crate::collector;
 
 /// A thread-local of one build.
@@ -135,8 +135,10 @@ impl Homes {
             return Err(format!("the address of {name} is part of other data"));
         }
         vars.order = order(object, &found);
+        let new_vars = found.iter().map(|it| &*object.symbols[it.symbol].name);
+        let new_vars: HashSet<&[u8]> = new_vars.collect();
         let known = old
-            .map(|old| continued(old, &vars.order))
+            .map(|old| continued(old, &vars.order, &new_vars))
             .unwrap_or_default();
         for Declared { symbol, of_threads } in &found {
             let symbol = &object.symbols[*symbol];
@@ -171,7 +173,7 @@ impl Homes {
             .collect();
         let of_process: HashMap<usize, usize> = places()
             .filter(|(_, var)| !var.place.is_of_threads())
-            .map(|(found, var)| (found.symbol, var.place.address()))
+            .map(|(found, var)| (found.symbol, var.place.address_nearby()))
             .collect();
         vars.sites = layout.sites(object, &of_process)?;
         if of_threads.len() + of_process.len() < found.len() {
@@ -184,11 +186,8 @@ impl Homes {
 
     /// A place that nobody has used yet.
     fn give(&self, module: &Name, name: &[u8], size: usize, of_threads: bool) -> Option<Place> {
-        if of_threads
-            && name.starts_with(collector::PROGRAMS_HEAP)
-            && let Some((module, offset)) = collector::heap_of_threads(size)
-        {
-            return Some(Place::Library(module, offset));
+        if let Some(place) = collector::shared_thread_local(name, size, of_threads) {
+            return Some(place);
         }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let pending = state.pending.entry(module.clone()).or_default();
@@ -290,7 +289,7 @@ impl Place {
     /// Where it is among thread-locals, if it is one.
     fn in_block(self) -> Option<InBlock> {
         match self {
-            Place::Process(_) => None,
+            Place::Process(_) | Place::OfOnlyThread { .. } => None,
             Place::Library(module, offset) => Some(InBlock { module, offset }),
             Place::EachThread(offset) => {
                 let (module, start) = room::block_of_threads()?;
@@ -332,10 +331,18 @@ fn order(object: &Relocatable<'_>, found: &[Declared]) -> Vec<Vec<u8>> {
 }
 
 /// The old thread-locals by the names that they have in a new build.
-fn continued<'a>(old: &'a ThreadVars, order: &[Vec<u8>]) -> HashMap<Vec<u8>, &'a ThreadVar> {
-    let items = |order: &[Vec<u8>]| -> Vec<Item> {
+fn continued<'a>(
+    old: &'a ThreadVars,
+    order: &[Vec<u8>],
+    new_vars: &HashSet<&[u8]>,
+) -> HashMap<Vec<u8>, &'a ThreadVar> {
+    let items = |order: &[Vec<u8>], is_var: &dyn Fn(&[u8]) -> bool| -> Vec<Item> {
         let item = |name: &Vec<u8>| Item {
-            identity: crate::c_name::identity(name),
+            identity: if is_var(name) {
+                c_name::identity_of_variable(name)
+            } else {
+                c_name::identity(name)
+            },
             body: None,
             kind: match CName::parse(name) {
                 Some(parsed) if parsed.is_anonymous() => Kind::Anonymous,
@@ -345,7 +352,10 @@ fn continued<'a>(old: &'a ThreadVars, order: &[Vec<u8>]) -> HashMap<Vec<u8>, &'a
         order.iter().map(item).collect()
     };
     let vars: HashMap<&[u8], &ThreadVar> = old.vars.iter().map(|var| (&*var.name, var)).collect();
-    let matched = align(&items(&old.order), &items(order));
+    let matched = align(
+        &items(&old.order, &|name| vars.contains_key(name)),
+        &items(order, &|name| new_vars.contains(name)),
+    );
     let pairs = order.iter().zip(matched).filter_map(|(new, old_index)| {
         let var = vars.get(&*old.order[old_index?])?;
         Some((new.clone(), *var))

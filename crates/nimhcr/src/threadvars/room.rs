@@ -37,6 +37,9 @@ pub(crate) enum Place {
     Process(usize),
     /// In a block of thread-locals of another library: its number, offset.
     Library(u64, u64),
+    /// At an address where another library has it for the only thread. Code that reaches it relative to itself
+    /// has a stand-in instead, at this offset in the room of the process: the address may be too far away.
+    OfOnlyThread { address: usize, stand_in: usize },
 }
 
 /// What `__tls_get_addr` takes.
@@ -71,7 +74,7 @@ pub(crate) fn take(size: usize, of_threads: bool) -> Option<Place> {
 impl Place {
     /// Every thread has its own.
     pub(crate) fn is_of_threads(self) -> bool {
-        !matches!(self, Place::Process(_))
+        matches!(self, Place::EachThread(_) | Place::Library(..))
     }
 
     /// The address, for the calling thread.
@@ -82,6 +85,15 @@ impl Place {
             }
             Place::Process(offset) => OF_PROCESS.0.get().cast::<u8>() as usize + offset,
             Place::Library(module, offset) => thread_local(module, offset),
+            Place::OfOnlyThread { address, .. } => address,
+        }
+    }
+
+    /// The address for code that reaches it relative to itself.
+    pub(crate) fn address_nearby(self) -> usize {
+        match self {
+            Place::OfOnlyThread { stand_in, .. } => Place::Process(stand_in).address(),
+            place => place.address(),
         }
     }
 
