@@ -60,7 +60,7 @@ fn edits() -> Vec<Edit> {
         take_back("the name is taken back"),
         take_back("the parameter is taken back"),
         edit("the thread that collects goes on in its loop")
-            .replace(LIB, "            let event = BottomEvent::Update(Box::from(data_collector.data));\n", "            data_collector.data.load_avg_harvest = [7.0, 8.0, 9.0];\n            let event = BottomEvent::Update(Box::from(data_collector.data));\n")
+            .replace(LIB, "            let event = BottomEvent::Update(Box::from(data_collector.data));\n", "            data_collector.data.load_avg = Some([7.0, 8.0, 9.0]);\n            let event = BottomEvent::Update(Box::from(data_collector.data));\n")
             .promise(Promise::Waits)
             .names("create_collection_thread")
             .look("sitter", "look", " Cores ─ [0-9]+[.][0-9]+ [0-9]+", " Cores ─ 7.00 8.00 9.00 "),
@@ -68,8 +68,8 @@ fn edits() -> Vec<Edit> {
         edit("a field more in the state of a widget, which lives")
             .replace(WIDGET, "    pub is_legend_hidden: bool,\n    pub table", "    pub is_legend_hidden: bool,\n    pub extra: u64,\n    pub table")
             .replace(WIDGET, "            is_legend_hidden: false,\n", "            is_legend_hidden: false,\n            extra: 1,\n")
-            .promise(Promise::Refused("LS0001"))
-            .names("CpuWidgetState")
+            .promise(Promise::Waits)
+            .names("App::")
             .look("sitter", "look", " Cores ", " Cores "),
         take_back("the field is taken back"),
         edit("the loop of the screen, which goes on")

@@ -78,8 +78,8 @@ fn edits() -> Vec<Edit> {
                 "alphanumeric_sort::compare_str(e1.name.to_lowercase(), e2.name.to_lowercase())",
                 "alphanumeric_sort::compare_str(e2.name.to_lowercase(), e1.name.to_lowercase())",
             )
-            .look("busy", "GET /?raw=true", BA, AB)
-            .look("new", "GET /?raw=true", BA, AB),
+            .look("busy", "GET /?raw=true", AB, BA)
+            .look("new", "GET /?raw=true", AB, BA),
         edit("a word on the page of files")
             .replace("src/renderer.rs", "                        th.date { \"Last modification\" }", "                        th.date { \"Changed\" }")
             .look("busy", "GET /?raw=true", ">Last modification<", ">Changed<")
