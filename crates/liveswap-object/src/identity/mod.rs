@@ -113,7 +113,8 @@ pub fn settle(
             *symbol,
         )
     });
-    let (before, after) = (Fingerprints::new(old, old), Fingerprints::new(new, old));
+    let before = Fingerprints::new(old, old, None);
+    let after = Fingerprints::new(new, old, types.map(|types| &types.names));
     let version_before = |symbol: &Arc<str>, convention: u64| Version {
         contract: before.of(symbol).unwrap_or_default(),
         convention,
@@ -137,9 +138,14 @@ pub fn settle(
                 .unwrap_or_default(),
             convention,
         };
-        let displaced_here: BTreeSet<_> = contracts
+        let others_here: BTreeSet<_> = contracts
             .others_among(is, !new.contracts.contains_key(symbol))
             .chain(contracts.others_among(was, true))
+            .collect();
+        // Of those that lead to types with another layout the version tells which they are.
+        let displaced_here: Vec<_> = others_here
+            .iter()
+            .filter(|name| displaced.others.contains(&***name))
             .collect();
         let same_version = match gone {
             Some(gone) => gone == version(),
@@ -149,7 +155,7 @@ pub fn settle(
                     && !contracts.works_on_types(is)
             }
         };
-        if same_version && displaced_here.is_empty() {
+        if same_version && others_here.is_empty() {
             continue;
         }
         let version = version();
@@ -159,7 +165,7 @@ pub fn settle(
         let mut rest = displaced_here
             .iter()
             .filter(|other| name.as_deref() != Some(&***other));
-        let rest_is_back = rest.all(|other| back.contains(&**other));
+        let rest_is_back = rest.all(|other| back.contains(&***other));
         let is_certain = |name: &String| !displaced.uncertain.contains(name);
         // The very same as when it went, whatever its number was another's for meanwhile.
         let is_back = gone == Some(version) && rest_is_back && {

@@ -1,7 +1,7 @@
 //! What tells a function of an earlier generation from the one of now under the same symbol.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Arc;
 
@@ -9,10 +9,14 @@ use super::reach::{object, parts};
 use super::{Contract, Environment, Layout, Layouts, implementation, is_environment};
 
 /// Fingerprints of functions: of contracts, with the layouts of all types that values can be got at in.
+///
+/// New objects tell less than all that is live: it is what is known of both together that is compared, as it is
+/// known once the new ones are live.
 pub struct Fingerprints<'l> {
     layouts: &'l Layouts,
-    /// Tells what those do not.
     earlier: &'l Layouts,
+    /// Types with other layouts than earlier.
+    changed: Option<&'l HashSet<Arc<str>>>,
     /// Types that the methods of trait objects are given and give back.
     methods: OnceCell<HashMap<String, BTreeSet<&'l str>>>,
     types: RefCell<Types<'l>>,
@@ -32,11 +36,16 @@ struct Type {
 }
 
 impl<'l> Fingerprints<'l> {
-    /// Of the functions that `layouts` tell of.
-    pub fn new(layouts: &'l Layouts, earlier: &'l Layouts) -> Fingerprints<'l> {
+    /// Of the functions that `layouts` tell of. `changed` are types that have another layout there than `earlier`.
+    pub fn new(
+        layouts: &'l Layouts,
+        earlier: &'l Layouts,
+        changed: Option<&'l HashSet<Arc<str>>>,
+    ) -> Fingerprints<'l> {
         Fingerprints {
             layouts,
             earlier,
+            changed,
             methods: OnceCell::new(),
             types: RefCell::default(),
         }
@@ -110,9 +119,10 @@ impl<'l> Fingerprints<'l> {
     }
 
     fn known(&self, name: &str) -> &'l [Arc<Layout>] {
-        match self.layouts.layouts(name) {
-            [] => self.earlier.layouts(name),
-            known => known,
+        let is_changed = self.changed.is_some_and(|changed| changed.contains(name));
+        match self.earlier.layouts(name) {
+            known @ [_, ..] if !is_changed => known,
+            _ => self.layouts.layouts(name),
         }
     }
 
@@ -135,10 +145,9 @@ impl<'l> Fingerprints<'l> {
         }
         // What an environment holds is told by its number.
         if !is_environment(name.split('<').next().unwrap_or_default()) {
-            let holders = self.layouts.holders.get(name);
-            let holders = holders.or_else(|| self.earlier.holders.get(name));
-            let members = holders.into_iter().flatten();
-            members.for_each(|member| enter(member));
+            let both = [self.layouts, self.earlier].into_iter();
+            let members = both.filter_map(|layouts| layouts.holders.get(name));
+            members.flatten().for_each(|member| enter(member));
         }
         if name.starts_with("dyn ") {
             let methods = self.methods.get_or_init(|| self.methods());
