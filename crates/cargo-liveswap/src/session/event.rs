@@ -35,7 +35,7 @@ pub enum Event<P> {
     Control(Request, Sender<Answer>),
     /// A signal came to us.
     Signal {
-        /// Which.
+        /// Its number, as of `SIGINT`.
         number: i32,
         /// Whether a process sent it to us: then the program did not get it. A terminal sends to both.
         to_us_alone: bool,

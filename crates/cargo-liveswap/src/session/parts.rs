@@ -163,7 +163,7 @@ pub struct OldBody {
 /// Bodies that a patch brings, and how their first calls can be noticed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewBodies {
-    /// They.
+    /// One for each function that changed or is new.
     pub bodies: Vec<NewBody>,
     /// Addresses of all words of slots that the patch sets.
     pub words: Vec<u64>,
@@ -246,7 +246,7 @@ pub struct NoAgent {
 pub enum Job<P> {
     /// These files changed.
     Changed {
-        /// They.
+        /// The changes, from the first event to the last.
         batch: super::batch::Batch,
         /// Of the process; without it nothing can be loaded.
         hello: Result<Hello, NoAgent>,

@@ -29,7 +29,7 @@ pub enum Report {
     },
     /// Sources were saved; work on them begins.
     Change {
-        /// They.
+        /// The files that changed.
         paths: Vec<String>,
     },
     /// They do not compile.

@@ -84,13 +84,13 @@ pub struct LiveFunction {
 /// A version of a function that was left behind: callers and values from before stay with it.
 #[derive(Clone, Debug)]
 pub struct Superseded {
-    /// Which.
+    /// Its contract, with the layouts of what it works on.
     pub version: Version,
     /// Whether it was left for another closure of the same contract, or with it.
     pub displaced: bool,
     /// Under what it was known.
     pub key: FunctionKey,
-    /// It.
+    /// What was live under that key.
     pub function: LiveFunction,
 }
 

@@ -10,9 +10,9 @@ use super::socket::{Node, Socket};
 use super::{address, lock};
 use crate::log;
 
-/// They.
+/// The sockets of the process before that are still to be bound.
 static INHERITED: Mutex<Vec<Inherited>> = Mutex::new(Vec::new());
-/// How many; and how many of them have paths.
+/// The number of `INHERITED`, and of those of them that have paths: most calls look at nothing else.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 static PATHS: AtomicUsize = AtomicUsize::new(0);
 
