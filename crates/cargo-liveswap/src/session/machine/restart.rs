@@ -18,6 +18,11 @@ use crate::session::restart::{Heritage, Mode, Over, Rules};
 
 /// So long it is waited for the sockets that the program listens at.
 const GATHER: Duration = Duration::from_millis(500);
+/// A link that begins so soon after another one, besides what it waits, follows it at once. Each one in a row waits twice as
+/// long as the one before.
+const AT_ONCE: Duration = Duration::from_secs(5);
+/// So often.
+const MOST_DOUBLED: u32 = 10;
 /// Sockets of the last process that the program has not bound by then are closed.
 const RELEASE: Duration = Duration::from_secs(30);
 
@@ -32,6 +37,9 @@ pub struct Restart {
     linked: Linked,
     /// When it is linked ahead: saves that follow each other fast are not kept waiting by that.
     link_at: Option<Instant>,
+    /// When one was begun last, and how many followed each other at once: a build script that writes sources makes every
+    /// one of them out of date.
+    links: (Option<Instant>, u32),
     wanted: Option<Wanted>,
     /// When the old process is killed.
     kill_at: Option<Instant>,
@@ -70,6 +78,7 @@ impl Restart {
             pending: false,
             linked: Linked::No,
             link_at: None,
+            links: (None, 0),
             wanted: None,
             kill_at: None,
             gather_by: None,
@@ -82,6 +91,17 @@ impl Restart {
     /// Sockets were left to this life, or not.
     pub fn has_listeners(&mut self, any: bool, now: Instant) {
         self.release_at = any.then(|| now + RELEASE);
+    }
+
+    /// So long nothing has to happen before a link begins.
+    fn delay(&self) -> Duration {
+        IDLE * (1 << self.links.1.min(MOST_DOUBLED))
+    }
+
+    fn begins_a_link(&mut self, now: Instant) {
+        let (last, count) = self.links;
+        let at_once = last.is_some_and(|last| now < last + self.delay() + AT_ONCE);
+        self.links = (Some(now), if at_once { count + 1 } else { 0 });
     }
 
     /// When there is something to do.
@@ -196,10 +216,12 @@ impl<P> Machine<P> {
                 true
             }
             Linked::No if is_wanted || is_of_use && !self.last_failed_to_build => {
-                if !is_wanted && now < *self.restart.link_at.get_or_insert(now + IDLE) {
+                let delay = self.restart.delay();
+                if !is_wanted && now < *self.restart.link_at.get_or_insert(now + delay) {
                     return false;
                 }
                 self.restart.link_at = None;
+                self.restart.begins_a_link(now);
                 let cancel = CancelToken::new();
                 self.phase = Phase::Linking {
                     batch: None,

@@ -6,21 +6,26 @@ use std::path::PathBuf;
 
 use liveswap_protocol::listener::Address;
 
+use crate::sys::stack;
+
 /// Length of the family in front of all addresses.
 const FAMILY: usize = 2;
 
-/// The address that `bind` was given; `None` for a family that is not looked after, and for none at all.
-///
-/// # Safety
-/// Null, or so many bytes are there.
-pub unsafe fn read(address: *const libc::sockaddr, len: libc::socklen_t) -> Option<Address> {
+/// The address that `bind` was given; `None` for a family that is not looked after, and where nothing can be read: what
+/// is wrong with it the kernel says.
+pub fn read(address: *const libc::sockaddr, len: libc::socklen_t) -> Option<Address> {
     let len = usize::try_from(len).ok()?;
-    if address.is_null() || !(FAMILY..=128).contains(&len) {
+    let mut bytes = [0_u8; 128];
+    let bytes = bytes.get_mut(..len).filter(|_| len >= FAMILY)?;
+    if stack::read(address.addr() as u64, bytes) < len {
         return None;
     }
-    // SAFETY: the caller's promise.
-    let bytes = unsafe { std::slice::from_raw_parts(address.cast::<u8>(), len) };
     from_bytes(bytes)
+}
+
+/// Whether the system is to choose a port.
+pub fn is_any_port(address: &[u8]) -> bool {
+    port(address) == Some([0, 0])
 }
 
 /// The same of the bytes of a `sockaddr`.

@@ -22,6 +22,8 @@ struct Inherited {
     address: Address,
     /// Of a Unix socket with a path.
     node: Option<Node>,
+    /// The program removed the path, as far as it knows.
+    is_removed: bool,
 }
 
 impl Inherited {
@@ -31,6 +33,13 @@ impl Inherited {
     }
 
     fn close(self) {
+        if self.is_removed
+            && let Some(path) = address::path(&self.address)
+            && Node::of(&path) == self.node
+        {
+            // It is not ours to complain if that fails: the program has been told that it is done.
+            let _ = super::remove(&path);
+        }
         if self.socket().is_some() {
             // SAFETY: the number is still that of the socket that was left to us.
             drop(unsafe { OwnedFd::from_raw_fd(self.number) });
@@ -56,6 +65,7 @@ pub fn inherit(text: &str) {
             inode: socket.inode(),
             address,
             node,
+            is_removed: false,
         };
         if path.is_some() && node.is_none() {
             // Nobody can reach it any more.
@@ -95,11 +105,20 @@ pub fn has_paths() -> bool {
     PATHS.load(Ordering::Acquire) > 0
 }
 
-/// Whether this is the path of one.
-pub fn has_node(node: Node) -> bool {
-    has_paths()
-        && lock(&INHERITED)
-            .is_some_and(|inherited| inherited.iter().any(|it| it.node == Some(node)))
+/// Whether this is the path of one that is still there. It is noted that the program wants it removed.
+pub fn keeps(node: Node) -> bool {
+    if !has_paths() {
+        return false;
+    }
+    let Some(mut inherited) = lock(&INHERITED) else {
+        return false;
+    };
+    let mut of_node = inherited.iter_mut().filter(|it| it.node == Some(node));
+    of_node.next().is_some_and(|it| {
+        let keeps = it.socket().is_some();
+        it.is_removed |= keeps;
+        keeps
+    })
 }
 
 /// Puts the socket that listens at this address already into the place of one that is to be bound to it.
@@ -135,7 +154,9 @@ pub fn take_over(number: RawFd, wanted: &Address) -> bool {
         "a bind of {number}: the listener {} takes its place: {is_taken}, watched: {watched:?}",
         one.number
     ));
-    one.close();
+    // The path is that of the one which took its place.
+    let is_removed = one.is_removed && !is_taken;
+    Inherited { is_removed, ..one }.close();
     is_taken
 }
 

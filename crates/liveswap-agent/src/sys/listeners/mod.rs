@@ -50,6 +50,8 @@ struct Bound {
     address: Address,
     /// Of a Unix socket with a path.
     node: Option<Node>,
+    /// The next process has it.
+    given: bool,
 }
 
 /// A lock that is not there after a while is not worth waiting for: in a child of `fork` its owner may not exist.
@@ -74,8 +76,7 @@ pub fn prepare() {
 
 /// The sockets that listen, by one of their numbers. From now on their paths are not removed.
 pub fn give() -> Vec<(RawFd, Address)> {
-    GIVEN.store(true, Ordering::Release);
-    let Some(bound) = lock(&BOUND) else {
+    let Some(mut bound) = lock(&BOUND) else {
         return Vec::new();
     };
     let mut given: Vec<(u64, RawFd, Address)> = Vec::new();
@@ -84,13 +85,15 @@ pub fn give() -> Vec<(RawFd, Address)> {
             continue;
         };
         let inode = socket.inode();
-        if let Some(bound) = bound.iter().find(|it| it.inode == inode)
+        if let Some(bound) = bound.iter_mut().find(|it| it.inode == inode)
             && !given.iter().any(|(known, ..)| *known == inode)
             && given.len() < MOST_GIVEN
         {
+            bound.given = true;
             given.push((inode, number, bound.address.clone()));
         }
     }
+    GIVEN.store(true, Ordering::Release);
     let given = given.into_iter();
     given
         .map(|(_, number, address)| (number, address))
@@ -118,6 +121,7 @@ fn remember(number: RawFd, address: &Address) {
             inode,
             address: address.clone(),
             node: address::path(address).and_then(|path| Node::of(&path)),
+            given: false,
         });
     }
 }
@@ -132,8 +136,8 @@ fn is_to_stay(folder: c_int, path: &CStr) -> bool {
         return false;
     };
     let bound = is_given.then(|| lock(&BOUND)).flatten();
-    bound.is_some_and(|bound| bound.iter().any(|it| it.node == Some(node)))
-        || inherited::has_node(node)
+    bound.is_some_and(|bound| bound.iter().any(|it| it.given && it.node == Some(node)))
+        || inherited::keeps(node)
 }
 
 /// Does something, and leaves `errno` alone.
@@ -174,9 +178,9 @@ pub unsafe extern "C" fn bind(
     let Some(real) = real else {
         return missing();
     };
-    // SAFETY: the caller's promise: so many bytes are there.
-    let wanted = aside(None, || unsafe { address::read(address, len) });
-    let Some(wanted) = wanted else {
+    let wanted = aside(None, || address::read(address, len));
+    // Those for which any port will do may be about to connect: which one is to listen, nobody knows yet.
+    let Some(wanted) = wanted.filter(|it| !address::is_any_port(it)) else {
         // SAFETY: the caller's promise.
         return unsafe { real(number, address, len) };
     };
@@ -212,6 +216,19 @@ pub unsafe extern "C" fn unlink(path: *const c_char) -> c_int {
         // SAFETY: the caller's promise.
         Some(real) => unsafe { real(path) },
         None => missing(),
+    }
+}
+
+/// Removes a name, without looking whose it is.
+fn remove(path: &std::path::Path) -> bool {
+    let Some(path) = address::c_path(path) else {
+        return false;
+    };
+    // SAFETY: the function of that name has this type; null becomes `None`.
+    match unsafe { std::mem::transmute::<usize, Option<Unlink>>(UNLINK.address()) } {
+        // SAFETY: it is a C string.
+        Some(real) => unsafe { real(path.as_ptr()) == 0 },
+        None => false,
     }
 }
 

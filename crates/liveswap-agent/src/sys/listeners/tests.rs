@@ -27,8 +27,7 @@ fn at(port: u16, ip: Ipv4Addr) -> libc::sockaddr_in {
 }
 
 fn bytes(address: &libc::sockaddr_in) -> Vec<u8> {
-    // SAFETY: the address is there, with its length.
-    unsafe { address::read((&raw const *address).cast(), 16) }.unwrap()
+    address::read((&raw const *address).cast(), 16).unwrap()
 }
 
 fn fresh(flags: c_int) -> OwnedFd {
@@ -38,7 +37,6 @@ fn fresh(flags: c_int) -> OwnedFd {
 
 /// Binds as a program does.
 fn binds(socket: &OwnedFd, address: &libc::sockaddr_in) -> std::io::Result<()> {
-    // SAFETY: the address is there, with its length.
     let result = unsafe { bind(socket.as_raw_fd(), (&raw const *address).cast(), 16) };
     if result == 0 {
         Ok(())
