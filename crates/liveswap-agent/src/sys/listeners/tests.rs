@@ -37,6 +37,7 @@ fn fresh(flags: c_int) -> OwnedFd {
 
 /// Binds as a program does.
 fn binds(socket: &OwnedFd, address: &libc::sockaddr_in) -> std::io::Result<()> {
+    // SAFETY: the address is there, with its length.
     let result = unsafe { bind(socket.as_raw_fd(), (&raw const *address).cast(), 16) };
     if result == 0 {
         Ok(())
