@@ -59,6 +59,15 @@ pub fn whole_static(name: &str) -> &str {
     end.and_then(|end| name.get(..end)).unwrap_or(name)
 }
 
+/// The crate that a function's name begins with: `a` of `a::b`, `<a::B as c::D>::e` and `<&[a::B]>::c`.
+pub fn root(function: &str) -> &str {
+    let start = function.trim_start_matches(|c: char| !c.is_alphanumeric() && c != '_');
+    let end = start
+        .find(|c: char| !c.is_alphanumeric() && c != '_')
+        .unwrap_or(start.len());
+    &start[..end]
+}
+
 /// Whether a path begins in a crate that comes with the language: `core::fmt::Debug`, `<std::io::Error as …>::fmt`.
 pub fn is_of_std(path: &str) -> bool {
     let path = path.trim_start_matches('<');

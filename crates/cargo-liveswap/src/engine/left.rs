@@ -13,8 +13,6 @@ use liveswap_object::names;
 use liveswap_object::patch::Planned;
 use liveswap_object::program::Program;
 
-use super::root;
-
 /// All that was left behind, with the symbols of the functions that it stays with.
 #[derive(Clone, Debug, Default)]
 pub struct LeftBehind {
@@ -156,7 +154,7 @@ fn objects<'s>(
         let of = of.filter(|of| !is_environment(of));
         let is_other = |symbol: &Arc<str>| settled.identities.others.contains_key(symbol);
         // That nothing needs a table any more of what other crates have is no change of theirs.
-        let is_own = |name: &&str| crates.contains(root(name));
+        let is_own = |name: &&str| crates.contains(names::root(name));
         let is_own = of.iter().chain(&implemented).any(is_own);
         let methods = table.methods.iter();
         let methods = methods.filter_map(|it| left.get(&**it).copied());

@@ -9,9 +9,10 @@ mod layouts;
 mod left;
 mod new_bodies;
 mod objects;
+mod replaced;
 mod start;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use liveswap_object::identity::{self, ChangedTypes};
@@ -252,11 +253,10 @@ impl Engine {
                     .iter()
                     .all(|name| *name == main_of(&module.name))
             });
-        let running = self.start.main();
-        let running = running.filter(|main| staying.symbols.contains(*main));
-        let running = running.map(names::for_people);
-        let running = running.filter(|main| !mains.contains(main));
-        pending.extend(mains.iter().chain(&running).map(|main| {
+        let running = staying.symbols.iter().map(|it| names::for_people(it));
+        let running = running.filter(|name| *name == main_of(names::root(name)));
+        let mains_that_stay: BTreeSet<String> = running.chain(mains.iter().cloned()).collect();
+        pending.extend(mains_that_stay.iter().map(|main| {
             format!("`{main}` is called once, at the start: what changed in it, or in what the optimiser put into it, counts after a restart")
         }));
         let absolute = |place: Place| match place {
@@ -383,7 +383,7 @@ fn reports(planned: &patch::Planned) -> Vec<ModuleReport> {
         let lists = [&module.changed, &module.added, &module.removed];
         for (list, functions) in lists.into_iter().enumerate() {
             for function in functions {
-                let root = root(function);
+                let root = names::root(function);
                 let reports = if matches!(root, "std" | "core" | "alloc") {
                     &mut standard
                 } else {
@@ -408,15 +408,6 @@ fn reports(planned: &patch::Planned) -> Vec<ModuleReport> {
     if own.is_empty() { standard } else { own }
         .into_values()
         .collect()
-}
-
-/// The crate that a function's name begins with: `a` of `a::b`, `<a::B as c::D>::e` and `<&[a::B]>::c`.
-fn root(function: &str) -> &str {
-    let start = function.trim_start_matches(|c: char| !c.is_alphanumeric() && c != '_');
-    let end = start
-        .find(|c: char| !c.is_alphanumeric() && c != '_')
-        .unwrap_or(start.len());
-    &start[..end]
 }
 
 impl Supply for Engine {
@@ -472,7 +463,11 @@ impl Planner for Engine {
         self.program.remember(plan.remembered);
         if let Some(types) = plan.types {
             self.layouts.forget(&types.names);
-            self.changed_types.push(types);
+            let mut known = self.changed_types.iter_mut();
+            match known.find(|it| it.names == types.names) {
+                Some(known) => known.add(types),
+                None => self.changed_types.push(types),
+            }
         }
         self.layouts.update(&plan.layouts);
         self.declared.enter(plan.declared);

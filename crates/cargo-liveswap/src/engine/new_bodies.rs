@@ -5,7 +5,6 @@ use std::sync::Arc;
 use liveswap_object::{names, patch};
 use liveswap_protocol::patch::Place;
 
-use super::root;
 use crate::session::parts::{NewBodies, NewBody};
 
 /// Bodies whose first calls can be noticed. `main` is called once, and that is said otherwise.
@@ -27,7 +26,7 @@ pub fn of(
     let bodies = planned.new_bodies.iter().map(body);
     let mut bodies: Vec<NewBody> = bodies.filter(|it| !mains.contains(&it.name)).collect();
     // As in `reports`: those of the standard library only where they are all there is.
-    let is_standard = |it: &NewBody| matches!(root(&it.name), "std" | "core" | "alloc");
+    let is_standard = |it: &NewBody| matches!(names::root(&it.name), "std" | "core" | "alloc");
     if !bodies.iter().all(is_standard) {
         bodies.retain(|it| !is_standard(it));
     }

@@ -12,33 +12,14 @@ use liveswap_protocol::patch::Place;
 
 use super::main_of;
 use super::objects::Objects;
+use super::replaced::{ReplacedCode, Staying};
 use crate::session::parts::FromMain;
 
-/// What has to be known of code that was replaced, because it may still run.
+/// `main` as it runs, and what else may still run of what was replaced.
 #[derive(Debug, Default)]
 pub struct Start {
-    /// `main` as it runs.
     main: Option<RunningMain>,
-    /// What was replaced, plan by plan.
-    replaced: Vec<Replaced>,
-    /// Something could not be read: nothing is said any more.
-    is_lost: bool,
-}
-
-/// What one plan replaces.
-#[derive(Debug, Default)]
-struct Replaced {
-    references: References,
-    bodies: HashMap<Arc<str>, Vec<Place>>,
-}
-
-/// Old code that, as long as it runs, does not see what a plan changes.
-#[derive(Debug, Default)]
-pub struct Staying {
-    /// Symbols of its functions.
-    pub symbols: HashSet<Arc<str>>,
-    /// Where its bodies begin.
-    pub bodies: HashSet<Place>,
+    replaced: ReplacedCode,
 }
 
 #[derive(Debug)]
@@ -54,109 +35,25 @@ struct RunningMain {
 impl Start {
     /// Notes what a plan replaces, before it is committed.
     pub fn note(&mut self, program: &Program, objects: &Objects, planned: &patch::Planned) {
-        if self.is_lost {
-            return;
-        }
         if self.main.is_none() {
             self.main = running_main(program, objects);
         }
-        if self.try_note(program, objects, planned).is_none() {
-            tracing::debug!("it is not known what only the start of the program calls");
-            self.is_lost = true;
-        }
-    }
-
-    fn try_note(
-        &mut self,
-        program: &Program,
-        objects: &Objects,
-        planned: &patch::Planned,
-    ) -> Option<()> {
-        let main = &self.main.as_ref()?.name;
-        let functions = planned.functions.iter();
-        let functions: HashMap<&str, _> = functions.map(|it| (&*it.symbol, &it.digest)).collect();
-        // Some do the same as before, with other functions.
-        let mut now = Replaced::default();
-        for body in &planned.old_bodies {
-            let of_symbol = now.bodies.entry(Arc::clone(&body.symbol)).or_default();
-            of_symbol.push(body.place);
-        }
-        for cgu in planned.outgoing() {
-            let old = program.objects.get(cgu)?.index.functions.iter();
-            // Calls of `main` count by where it is.
-            let old = old.filter(|it| it.name != *main);
-            let replaced: HashSet<&str> = old
-                .filter(|it| {
-                    now.bodies.contains_key(&it.name)
-                        || functions.get(&*it.name) != Some(&&it.digest)
-                })
-                .map(|it| &*it.name)
-                .collect();
-            if !replaced.is_empty() {
-                let counts =
-                    |function: Option<&str>| function.is_some_and(|it| replaced.contains(it));
-                let references = &mut now.references;
-                references.add(&objects.get(cgu)?.bytes, &counts).ok()?;
-            }
-        }
-        self.replaced.push(now);
-        Some(())
-    }
-
-    /// The symbol of `main` as it runs, once something was replaced.
-    pub fn main(&self) -> Option<&str> {
-        self.main.as_ref().map(|main| &*main.name)
+        // Calls of `main` count by where it is.
+        let main = self.main.as_ref().map(|main| &main.name);
+        self.replaced.note(program, objects, planned, main);
     }
 
     /// Old code that calls earlier versions of functions that a plan changes.
     pub fn staying_with_earlier(&self, program: &Program, planned: &patch::Planned) -> Staying {
-        let mut staying = Staying::default();
-        // With another contract it may have another symbol.
-        let changed = planned.changed.iter();
-        let changed: HashSet<_> = changed.filter_map(|symbol| names::path(symbol)).collect();
-        let known = program.superseded.keys().chain(program.gone.keys());
-        let is_changed = |symbol: &&Arc<str>| {
-            let path = names::path(symbol);
-            path.is_some_and(|path| changed.contains(&path))
-        };
-        let mut earlier = planned.still_left(program, known.filter(is_changed).cloned());
-        let mut left_by_main = earlier.clone();
-        for (function, cgu) in planned.with_callers_left(program) {
-            earlier.insert(Arc::clone(function));
-            if self.main.as_ref().is_some_and(|main| main.cgu == *cgu) {
-                left_by_main.insert(Arc::clone(function));
-            }
-        }
-        let mut waiting: Vec<Arc<str>> = earlier.iter().cloned().collect();
-        while let Some(function) = waiting.pop() {
-            // Code from before it got its present symbol.
-            for (before, now) in &program.renamed {
-                if *now == function && earlier.insert(Arc::clone(before)) {
-                    waiting.push(Arc::clone(before));
-                    if left_by_main.contains(now) {
-                        left_by_main.insert(Arc::clone(before));
-                    }
-                }
-            }
-            for replaced in &self.replaced {
-                for caller in replaced.references.callers(&function) {
-                    let bodies = replaced.bodies.get(caller).into_iter().flatten();
-                    staying.bodies.extend(bodies.copied());
-                    if !staying.symbols.insert(Arc::clone(caller)) {
-                        continue;
-                    }
-                    // One whose slots lead to new code is called by nobody as it was.
-                    let left = planned.still_left(program, [Arc::clone(caller)]);
-                    waiting.extend(left.iter().cloned());
-                    left_by_main.extend(left);
-                }
-            }
-        }
-        if let Some(running) = &self.main
-            && running.main.calls(&|name| left_by_main.contains(name))
-        {
-            staying.symbols.insert(Arc::clone(&running.name));
-        }
+        let main = self.main.as_ref();
+        let (mut staying, left) =
+            self.replaced
+                .staying_with_earlier(program, planned, main.map(|main| &main.cgu));
+        let calls_one = |main: &&RunningMain| main.main.calls(&|name| left.contains(name));
+        let main = main.filter(calls_one);
+        staying
+            .symbols
+            .extend(main.map(|main| Arc::clone(&main.name)));
         staying
     }
 
@@ -169,16 +66,14 @@ impl Start {
         alone: bool,
         hello: &Hello,
     ) -> Vec<FromMain> {
-        let Some(running) = self.main.as_ref().filter(|_| !self.is_lost) else {
+        let Some(running) = self.main.as_ref().filter(|_| !self.replaced.is_incomplete) else {
             return Vec::new();
         };
         let now = |name: &str| name_now(program, name);
         let mut unread = users(program);
         let mut read: HashSet<&str> = HashSet::new();
         let mut references = References::default();
-        for replaced in &self.replaced {
-            references.take_over(&replaced.references, &now);
-        }
+        references.take_over(&self.replaced.references, &now);
         let mut complete = |function: &str, references: &mut References| {
             for cgu in unread.remove(function).unwrap_or_default() {
                 if read.insert(cgu) {

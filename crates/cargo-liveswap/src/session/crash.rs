@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use addr2line::Context;
 use gimli::{EndianSlice, RunTimeEndian, SectionId};
+use liveswap_object::names;
 use liveswap_protocol::crash::{self, Kind};
 use liveswap_protocol::message::Hello;
 use liveswap_protocol::patch::{FILE_BASE, SLICE_SIZE};
@@ -93,12 +94,10 @@ fn look_up(file: &[u8], address: u64, crates: &[String]) -> Option<Place> {
 
 /// Whether a function belongs to one of these crates: `app::run`, `<app::Type as Trait>::method`.
 fn is_of(function: &str, crates: &[String]) -> bool {
-    let start = function.trim_start_matches(|c: char| !c.is_alphanumeric() && c != '_');
-    let end = start
-        .find(|c: char| !c.is_alphanumeric() && c != '_')
-        .unwrap_or(start.len());
-    let root = &start[..end];
-    start[end..].starts_with("::") && crates.iter().any(|name| name.replace('-', "_") == root)
+    let root = names::root(function);
+    let rest = function.split_once(root);
+    rest.is_some_and(|(_, rest)| rest.starts_with("::"))
+        && crates.iter().any(|name| name.replace('-', "_") == root)
 }
 
 #[cfg(test)]

@@ -51,6 +51,12 @@ impl ChangedTypes {
         }
     }
 
+    /// Adds what leads to values of the same types after another change.
+    pub fn add(&mut self, later: ChangedTypes) {
+        self.names.extend(later.names);
+        self.reach.add(later.reach);
+    }
+
     /// The names in their scopes of all types that lead to values, but for those of the standard library.
     pub fn names_in_scope(&self) -> BTreeSet<String> {
         let names = self.reach.names().filter(|name| !is_of_std(name));

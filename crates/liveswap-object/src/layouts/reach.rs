@@ -57,6 +57,11 @@ impl Reach {
         }
     }
 
+    /// Adds other types, with what leads to them.
+    pub fn add(&mut self, other: Reach) {
+        self.names.extend(other.names);
+    }
+
     /// The names of all these types.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(|name| &**name)

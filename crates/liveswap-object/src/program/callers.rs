@@ -76,6 +76,18 @@ impl References {
         self.otherwise.contains(function)
     }
 
+    /// The functions that each function calls.
+    pub fn callees(&self) -> HashMap<Arc<str>, HashSet<Arc<str>>> {
+        let mut callees: HashMap<Arc<str>, HashSet<Arc<str>>> = HashMap::new();
+        for (callee, callers) in &self.callers {
+            for caller in callers {
+                let calls = callees.entry(Arc::clone(caller)).or_default();
+                calls.insert(Arc::clone(callee));
+            }
+        }
+        callees
+    }
+
     /// Adds others, under the names that functions have now.
     pub fn take_over(&mut self, others: &References, now: &dyn Fn(&str) -> Arc<str>) {
         for (callee, callers) in &others.callers {
