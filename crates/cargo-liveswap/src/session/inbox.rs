@@ -38,7 +38,9 @@ impl<P> Inbox<P> {
     /// # Errors
     /// If nobody listens any more: the session ends.
     pub fn send(&self, event: Event<P>) -> Result<(), SendError<Event<P>>> {
-        self.of_this_life().send(event)
+        // What was sent before another life begins is handed on to it: none comes between.
+        let events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        events.send(event)
     }
 
     /// Another life begins. What has come, and does not belong to the one that ends, is handed on.

@@ -18,10 +18,9 @@ use crate::session::restart::{Heritage, Mode, Over, Rules};
 
 /// So long it is waited for the sockets that the program listens at.
 const GATHER: Duration = Duration::from_millis(500);
-/// A link that begins so soon after another one, besides what it waits, follows it at once. Each one in a row waits twice as
-/// long as the one before.
+/// A link follows another one at once if it begins within this time and its own delay.
 const AT_ONCE: Duration = Duration::from_secs(5);
-/// So often.
+/// Of links that follow each other at once each one waits twice as long as the one before, up to five minutes.
 const MOST_DOUBLED: u32 = 10;
 /// Sockets of the last process that the program has not bound by then are closed.
 const RELEASE: Duration = Duration::from_secs(30);
@@ -37,10 +36,14 @@ pub struct Restart {
     linked: Linked,
     /// When it is linked ahead: saves that follow each other fast are not kept waiting by that.
     link_at: Option<Instant>,
-    /// When one was begun last, and how many followed each other at once: a build script that writes sources makes every
-    /// one of them out of date.
-    links: (Option<Instant>, u32),
+    /// When a link was begun last.
+    last_link: Option<Instant>,
+    /// How many followed each other at once: a build script that writes sources makes every one of them out of date.
+    links_at_once: u32,
     wanted: Option<Wanted>,
+    /// The link that was begun last is for somebody who asked for a restart: saves that come meanwhile are for the next
+    /// life, for they may be what the link itself has written.
+    for_user: bool,
     /// When the old process is killed.
     kill_at: Option<Instant>,
     /// When it is not waited for any more to give its sockets.
@@ -78,8 +81,10 @@ impl Restart {
             pending: false,
             linked: Linked::No,
             link_at: None,
-            links: (None, 0),
+            last_link: None,
+            links_at_once: 0,
             wanted: None,
+            for_user: false,
             kill_at: None,
             gather_by: None,
             release_at: None,
@@ -93,15 +98,25 @@ impl Restart {
         self.release_at = any.then(|| now + RELEASE);
     }
 
-    /// So long nothing has to happen before a link begins.
-    fn delay(&self) -> Duration {
-        IDLE * (1 << self.links.1.min(MOST_DOUBLED))
+    /// So long nothing has to happen before a link begins for which nobody asked. `is_wanted`: a restart follows it.
+    fn delay(&self, is_wanted: bool) -> Duration {
+        match self.links_at_once {
+            0 if is_wanted => Duration::ZERO,
+            count => IDLE * (1 << count.min(MOST_DOUBLED)),
+        }
     }
 
-    fn begins_a_link(&mut self, now: Instant) {
-        let (last, count) = self.links;
-        let at_once = last.is_some_and(|last| now < last + self.delay() + AT_ONCE);
-        self.links = (Some(now), if at_once { count + 1 } else { 0 });
+    fn begins_a_link(&mut self, now: Instant, is_wanted: bool) {
+        let last = self.last_link.replace(now);
+        self.links_at_once = match last {
+            Some(last) if now < last + self.delay(is_wanted) + AT_ONCE => self.links_at_once + 1,
+            _ => 0,
+        };
+    }
+
+    /// Whether the link that is under way, or was made, is for somebody who waits for it.
+    pub fn is_for_user(&self) -> bool {
+        self.for_user && self.wanted.as_ref().is_some_and(|it| it.by_user)
     }
 
     /// When there is something to do.
@@ -216,12 +231,16 @@ impl<P> Machine<P> {
                 true
             }
             Linked::No if is_wanted || is_of_use && !self.last_failed_to_build => {
-                let delay = self.restart.delay();
-                if !is_wanted && now < *self.restart.link_at.get_or_insert(now + delay) {
+                let by_user = self.restart.wanted.as_ref().is_some_and(|it| it.by_user);
+                let delay = self.restart.delay(is_wanted);
+                if !by_user && now < *self.restart.link_at.get_or_insert(now + delay) {
                     return false;
                 }
                 self.restart.link_at = None;
-                self.restart.begins_a_link(now);
+                self.restart.for_user = by_user;
+                if !by_user {
+                    self.restart.begins_a_link(now, is_wanted);
+                }
                 let cancel = CancelToken::new();
                 self.phase = Phase::Linking {
                     batch: None,

@@ -20,7 +20,12 @@ impl<P> Machine<P> {
             {
                 cancel.cancel();
             }
-            Phase::Deferred { cancel } | Phase::Linking { cancel, .. } if batch.urgent => {
+            Phase::Deferred { cancel } if batch.urgent => cancel.cancel(),
+            Phase::Linking { cancel, .. }
+                if batch.urgent
+                    && !self.restart.is_for_user()
+                    && self.stopped_in_a_row < STOPS_AT_MOST =>
+            {
                 cancel.cancel();
             }
             _ => {}
@@ -33,7 +38,7 @@ impl<P> Machine<P> {
         if !matches!(self.phase, Phase::Idle) {
             return;
         }
-        if self.queue.is_none() && self.restart_step(now) {
+        if (self.queue.is_none() || self.restart.is_for_user()) && self.restart_step(now) {
             return;
         }
         if self.crashed.is_some() {

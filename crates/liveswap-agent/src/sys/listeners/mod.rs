@@ -211,12 +211,17 @@ pub unsafe extern "C" fn unlink(path: *const c_char) -> c_int {
     if !path.is_null() && aside(false, stays) {
         return 0;
     }
-    // SAFETY: the function of that name has this type; null becomes `None`.
-    match unsafe { std::mem::transmute::<usize, Option<Unlink>>(UNLINK.address()) } {
+    match real_unlink() {
         // SAFETY: the caller's promise.
         Some(real) => unsafe { real(path) },
         None => missing(),
     }
+}
+
+/// The C library's `unlink`.
+fn real_unlink() -> Option<Unlink> {
+    // SAFETY: the function of that name has this type; null becomes `None`.
+    unsafe { std::mem::transmute::<usize, Option<Unlink>>(UNLINK.address()) }
 }
 
 /// Removes a name, without looking whose it is.
@@ -224,12 +229,8 @@ fn remove(path: &std::path::Path) -> bool {
     let Some(path) = address::c_path(path) else {
         return false;
     };
-    // SAFETY: the function of that name has this type; null becomes `None`.
-    match unsafe { std::mem::transmute::<usize, Option<Unlink>>(UNLINK.address()) } {
-        // SAFETY: it is a C string.
-        Some(real) => unsafe { real(path.as_ptr()) == 0 },
-        None => false,
-    }
+    // SAFETY: it is a C string.
+    real_unlink().is_some_and(|real| unsafe { real(path.as_ptr()) } == 0)
 }
 
 /// Removes a name in a folder.

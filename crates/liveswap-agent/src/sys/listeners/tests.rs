@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::sync::{MutexGuard, PoisonError};
 
 use liveswap_protocol::listener::list;
@@ -223,44 +224,141 @@ fn a_number_that_the_program_has_closed_and_got_again_is_not_touched() {
     assert!(flags >= 0, "it was closed");
 }
 
-#[test]
-fn the_path_of_a_socket_stays_until_it_is_bound_and_is_removed_then() {
-    let _alone = alone();
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("s");
-    let c_path = address::c_path(&path).unwrap();
-    // SAFETY: the path is a C string.
-    let removes = || unsafe { unlink(c_path.as_ptr()) };
-    let first = UnixListener::bind(&path).unwrap();
+/// The address of a Unix socket with this path.
+fn name_of(path: &Path) -> Vec<u8> {
     let mut name = u16::try_from(libc::AF_UNIX).unwrap().to_ne_bytes().to_vec();
     name.extend(path.as_os_str().as_encoded_bytes());
-    inherit(&list([(first.into_raw_fd(), &*name)]));
-    let _early = UnixStream::connect(&path).unwrap();
-    assert_eq!(removes(), 0);
-    assert!(path.exists());
+    name
+}
+
+/// A new Unix socket, bound to an address as a program does.
+fn bound(kind: c_int, name: &[u8]) -> std::io::Result<OwnedFd> {
     // SAFETY: the number is new, and ours; the address is there, with its length.
-    let socket = unsafe {
-        let socket = OwnedFd::from_raw_fd(libc::socket(libc::AF_UNIX, libc::SOCK_STREAM, 0));
+    unsafe {
+        let socket = OwnedFd::from_raw_fd(libc::socket(libc::AF_UNIX, kind, 0));
         let mut address = std::mem::zeroed::<libc::sockaddr_un>();
         (&raw mut address)
             .cast::<u8>()
             .copy_from_nonoverlapping(name.as_ptr(), name.len());
         let len = libc::socklen_t::try_from(name.len() + 1).unwrap();
-        assert_eq!(
-            bind(socket.as_raw_fd(), (&raw const address).cast(), len),
-            0
-        );
-        assert_eq!(libc::listen(socket.as_raw_fd(), 5), 0);
-        socket
-    };
+        match bind(socket.as_raw_fd(), (&raw const address).cast(), len) {
+            0 => Ok(socket),
+            _ => Err(std::io::Error::last_os_error()),
+        }
+    }
+}
+
+/// Removes a path as a program does.
+fn removes(path: &Path) {
+    let path = address::c_path(path).unwrap();
+    // SAFETY: the path is a C string.
+    assert_eq!(unsafe { unlink(path.as_ptr()) }, 0);
+}
+
+/// A Unix listener of "the process before".
+fn inherited_at(path: &Path) {
+    let listener = UnixListener::bind(path).unwrap();
+    inherit(&list([(listener.into_raw_fd(), &*name_of(path))]));
+}
+
+#[test]
+fn the_path_of_a_socket_stays_until_it_is_bound_and_is_removed_then() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    inherited_at(&path);
+    let _early = UnixStream::connect(&path).unwrap();
+    removes(&path);
+    assert!(path.exists());
+    let socket = bound(libc::SOCK_STREAM, &name_of(&path)).unwrap();
+    // SAFETY: a call on our own number.
+    assert_eq!(unsafe { libc::listen(socket.as_raw_fd(), 5) }, 0);
     let listener = UnixListener::from(socket);
     listener.accept().unwrap();
     GIVEN.store(false, Ordering::Release);
-    assert_eq!(removes(), 0);
+    removes(&path);
     assert!(!path.exists());
     // What was removed behind our back has no successor.
     let second = UnixListener::bind(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
-    inherit(&list([(second.into_raw_fd(), &*name)]));
+    inherit(&list([(second.into_raw_fd(), &*name_of(&path))]));
     assert!(!inherited::has_paths());
+}
+
+#[test]
+fn a_path_that_was_removed_stayed_when_nothing_took_its_socket() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    inherited_at(&path);
+    removes(&path);
+    release_all();
+    assert!(!path.exists());
+    // One of another kind takes the path, not the socket.
+    inherited_at(&path);
+    removes(&path);
+    drop(bound(libc::SOCK_DGRAM, &name_of(&path)).unwrap());
+    UnixStream::connect(&path).unwrap_err();
+    removes(&path);
+    assert!(!path.exists());
+    // The program has closed all that it does not know.
+    inherited_at(&path);
+    let node = Node::of(&path).unwrap();
+    for number in socket::numbers().filter(|number| *number > 2) {
+        let is_it = Socket::of(number).is_some_and(|it| it.listens()) && is_bound_to(number, &path);
+        if is_it {
+            // SAFETY: it was left to us, and nobody else has it.
+            drop(unsafe { OwnedFd::from_raw_fd(number) });
+        }
+    }
+    assert!(!inherited::keeps(node));
+    removes(&path);
+    assert!(!path.exists());
+}
+
+fn is_bound_to(number: c_int, path: &Path) -> bool {
+    let mut bytes = [0_u8; 128];
+    let mut len = 128;
+    // SAFETY: the kernel writes at most so many bytes.
+    unsafe { libc::getsockname(number, bytes.as_mut_ptr().cast(), &raw mut len) };
+    address::from_bytes(&bytes[..len as usize]) == Some(name_of(path))
+}
+
+#[test]
+fn a_path_whose_socket_is_not_handed_on_was_never_removed() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    // It does not listen.
+    let socket = bound(libc::SOCK_STREAM, &name_of(&path)).unwrap();
+    give();
+    removes(&path);
+    assert!(!path.exists());
+    drop(socket);
+}
+
+#[test]
+fn a_client_with_any_port_was_given_the_listener_of_the_last_process() {
+    let _alone = alone();
+    let listener = TcpListener::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let any = at(0, Ipv4Addr::LOCALHOST);
+    inherit(&list([(listener.into_raw_fd(), &*bytes(&any))]));
+    let server = TcpListener::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let client = fresh(0);
+    binds(&client, &any).unwrap();
+    let there = at(server.local_addr().unwrap().port(), Ipv4Addr::LOCALHOST);
+    // SAFETY: the address is there, with its length.
+    let result = unsafe { libc::connect(client.as_raw_fd(), (&raw const there).cast(), 16) };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+}
+
+#[test]
+fn an_address_that_cannot_be_read_ended_the_program() {
+    let _alone = alone();
+    let socket = fresh(0);
+    let nowhere = std::ptr::without_provenance(8);
+    // SAFETY: the kernel looks at it, and says what is wrong.
+    let result = unsafe { bind(socket.as_raw_fd(), nowhere, 16) };
+    let error = std::io::Error::last_os_error();
+    assert_eq!((result, error.raw_os_error()), (-1, Some(libc::EFAULT)));
 }

@@ -82,6 +82,54 @@ fn what_waits_is_linked_ahead_and_started_when_somebody_asks() {
     assert!(answer.try_recv().is_err(), "it does not run yet");
 }
 
+/// What a build script that writes sources does: each link is followed by a save.
+#[test]
+fn links_in_the_background_that_make_each_other_out_of_date_become_rare() {
+    for mode in [Mode::Ask, Mode::Auto] {
+        let mut bench = Bench::started_with(mode);
+        bench.refuse();
+        let mut waited = Vec::new();
+        for _ in 0..8 {
+            let mut delay = Duration::ZERO;
+            let cancel = loop {
+                match bench.jobs.try_recv() {
+                    Ok(Job::Link { cancel, .. }) => break cancel,
+                    Ok(other) => panic!("{other:?}"),
+                    Err(_) => {
+                        let at = bench.machine.deadline().expect("it waits for a link");
+                        delay += at - bench.now;
+                        bench.passes(at - bench.now);
+                    }
+                }
+            };
+            waited.push(delay);
+            bench.save(&["generated.rs"]);
+            assert!(cancel.is_cancelled());
+            bench.worker(Done::Failed(BuildError::Cancelled));
+            bench.job();
+            bench.worker(begun(&["generated.rs"]));
+            bench.worker(refused());
+        }
+        assert!(waited.is_sorted(), "{waited:?}");
+        assert!(waited[7] >= 64 * IDLE, "{waited:?}");
+    }
+}
+
+#[test]
+fn what_its_own_link_writes_does_not_put_off_a_restart_that_somebody_waits_for() {
+    let mut bench = Bench::started_with(Mode::Ask);
+    bench.refuse();
+    let answer = bench.asks();
+    let (_, cancel) = bench.links();
+    bench.save(&["generated.rs"]);
+    assert!(!cancel.is_cancelled());
+    bench.worker(Done::Linked);
+    let heritage = bench.restarts();
+    assert!(heritage.queue.is_some(), "the next life looks at it");
+    assert_eq!(heritage.waiting.len(), 1);
+    drop(answer);
+}
+
 #[test]
 fn who_asked_hears_of_the_start() {
     let mut bench = Bench::started_with(Mode::Ask);
