@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 use super::events::Events;
@@ -13,6 +13,7 @@ use super::process::compiles;
 use super::project::{Edit, Form, Project, Size};
 use super::running::Running;
 use super::rustc::{self, Compilations};
+use crate::samples::Samples;
 
 /// An edit that is not live after so long never will be.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -64,6 +65,24 @@ impl Session {
             started,
             first_line,
         })
+    }
+
+    /// Waits until what was saved is live and the program shows `mark`; gives the event.
+    pub fn shows(&mut self, mark: &str) -> Result<Value> {
+        let event = self.events.swapped(Duration::from_secs(120))?;
+        let line = self.running.line_with(mark, Duration::from_secs(5))?;
+        ensure!(
+            line.is_some(),
+            "{event}, but the program does not show {mark}"
+        );
+        Ok(event)
+    }
+}
+
+/// Adds what an event accounts for each of these parts, in ms.
+pub fn add_account(event: &Value, parts: &[&str], times: &mut [Samples]) {
+    for (part, samples) in parts.iter().zip(times) {
+        samples.add(event["ms"][*part].as_f64().unwrap_or(f64::NAN) * 1e6);
     }
 }
 

@@ -1,12 +1,11 @@
 //! What an edit costs for which many functions of an optimised crate are copied: all those between two that changed.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 
 use super::Options;
-use super::contender::Session;
+use super::contender::{Session, add_account};
 use super::place::Place;
 use super::project::{Form, Project, Size};
 use crate::samples::{Samples, Unit};
@@ -51,20 +50,10 @@ pub fn measure(place: &Place, options: &Options) -> Result<String> {
         for round in 0..WARM_UP + options.rounds {
             let value = 2 + round;
             project.write("logic/src/lib.rs", &chain(length, value))?;
-            let event = session.events.swapped(Duration::from_secs(120))?;
-            let mark = format!("last={} ", expected(length, value));
-            ensure!(
-                session
-                    .running
-                    .line_with(&mark, Duration::from_secs(5))?
-                    .is_some(),
-                "{event}, but the program does not show {mark}"
-            );
+            let event = session.shows(&format!("last={} ", expected(length, value)))?;
             bytes = event["bytes"].as_u64().context("no size")?;
             if round >= WARM_UP {
-                for (part, samples) in PARTS.iter().zip(&mut times) {
-                    samples.add(event["ms"][*part].as_f64().unwrap_or(f64::NAN) * 1e6);
-                }
+                add_account(&event, &PARTS, &mut times);
             }
         }
         project.stop();

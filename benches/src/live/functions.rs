@@ -1,12 +1,12 @@
 //! What many changed functions in one edit cost.
 
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
 use super::Options;
-use super::contender::Session;
+use super::contender::{Session, add_account};
 use super::place::Place;
 use super::project::{Form, Project, Size};
 use crate::samples::{Samples, Unit};
@@ -50,17 +50,7 @@ pub fn measure(place: &Place, options: &Options) -> Result<String> {
         for (number, (name, count)) in FILES.into_iter().enumerate() {
             let value = 2 + round;
             save(&project, name, count, value)?;
-            let event = session.events.swapped(Duration::from_secs(60))?;
-            let mark = format!("{name}={} ", value * count);
-            let begun = Instant::now();
-            ensure!(
-                session
-                    .running
-                    .line_with(&mark, Duration::from_secs(5))?
-                    .is_some(),
-                "{event}, but after {:?} the program does not show {mark}",
-                begun.elapsed()
-            );
+            let event = session.shows(&format!("{name}={} ", value * count))?;
             let changed: u64 = event["modules"]
                 .as_array()
                 .context("no modules")?
@@ -73,9 +63,7 @@ pub fn measure(place: &Place, options: &Options) -> Result<String> {
             );
             bytes[number] = event["bytes"].as_u64().unwrap_or_default();
             if round >= WARM_UP {
-                for (part, samples) in PARTS.iter().zip(&mut times[number]) {
-                    samples.add(event["ms"][*part].as_f64().unwrap_or(f64::NAN) * 1e6);
-                }
+                add_account(&event, &PARTS, &mut times[number]);
             }
             std::thread::sleep(Duration::from_millis(200));
         }

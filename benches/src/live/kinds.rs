@@ -1,12 +1,11 @@
 //! What it costs to find out what an edit means for values and callers that exist, by kind of edit.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 
 use super::Options;
-use super::contender::Session;
+use super::contender::{Session, add_account};
 use super::copies::MAIN;
 use super::place::Place;
 use super::project::{Form, Project, Size};
@@ -59,18 +58,10 @@ pub fn measure(place: &Place, options: &Options) -> Result<String> {
                 value += 1;
                 let done = (round % 2 == 0).then_some(kind);
                 project.write("logic/src/lib.rs", &library(functions, value, done))?;
-                let event = session.events.swapped(Duration::from_secs(120))?;
-                let mark = format!("last={value} ");
-                let line = session.running.line_with(&mark, Duration::from_secs(5))?;
-                ensure!(
-                    line.is_some(),
-                    "{event}, but the program does not show {mark}"
-                );
+                let event = session.shows(&format!("last={value} "))?;
                 bytes = event["bytes"].as_u64().context("no size")?;
                 if round >= WARM_UP {
-                    for (part, samples) in PARTS.iter().zip(&mut times) {
-                        samples.add(event["ms"][*part].as_f64().unwrap_or(f64::NAN) * 1e6);
-                    }
+                    add_account(&event, &PARTS, &mut times);
                 }
             }
             let (told, kib) = (kind.told(), bytes as f64 / 1024.0);
